@@ -1,0 +1,56 @@
+# A folder is a library and states what it may use. Two guards keep the arrows pointing down:
+#  - signet_library() refuses at configure time a link edge that SIGNET_LAYERS does not list;
+#  - tools/lint/layers.py (run by ctest and `make lint`) refuses #include lines that cross a fence.
+# SIGNET_LAYERS: library -> what it may link, of ours (transitively closed by hand on purpose: the
+# list is the architecture).
+
+set(SIGNET_LAYERS_base "")
+set(SIGNET_LAYERS_ca "base")
+set(SIGNET_LAYERS_net "base;ca")
+set(SIGNET_LAYERS_identity_values "base;ca")
+set(SIGNET_LAYERS_identity "base;ca;net;identity_values;proto")
+set(SIGNET_LAYERS_mesh "base;identity_values")
+set(SIGNET_LAYERS_agent "base;ca;net;mesh;identity_values;proto")
+set(SIGNET_LAYERS_proxy "base;ca;net;mesh;identity_values;proto")
+set(SIGNET_LAYERS_ctl "base;ca;identity_values;mesh;proto")
+set(SIGNET_LAYERS_bench "base;ca;net;identity_values;mesh;proto")
+
+# signet_library(NAME USES ours... LIBRARIES third-party...): all *.cc below the calling folder,
+# except main.cc and what EXCLUDE matches.
+function(signet_library name)
+  cmake_parse_arguments(ARG "" "" "USES;LIBRARIES;EXCLUDE;FOLDERS" ${ARGN})
+  foreach(used ${ARG_USES})
+    if(NOT used IN_LIST SIGNET_LAYERS_${name})
+      message(FATAL_ERROR "layers: '${name}' must not link '${used}'; it may use: ${SIGNET_LAYERS_${name}}")
+    endif()
+  endforeach()
+  set(sources)
+  if(NOT ARG_FOLDERS)
+    set(ARG_FOLDERS .)
+  endif()
+  foreach(folder ${ARG_FOLDERS})
+    file(GLOB_RECURSE found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc)
+    list(APPEND sources ${found})
+  endforeach()
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  foreach(pattern ${ARG_EXCLUDE})
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+  list(TRANSFORM ARG_USES PREPEND signet_ OUTPUT_VARIABLE ours)
+  if(sources)
+    add_library(signet_${name} STATIC ${sources})
+    target_include_directories(signet_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_link_libraries(signet_${name} PUBLIC ${ours} ${ARG_LIBRARIES} PRIVATE signet_compiler)
+  else()
+    add_library(signet_${name} INTERFACE)
+    target_include_directories(signet_${name} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(signet_${name} INTERFACE ${ours} ${ARG_LIBRARIES})
+  endif()
+endfunction()
+
+function(signet_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;USES;LIBRARIES" ${ARGN})
+  list(TRANSFORM ARG_USES PREPEND signet_ OUTPUT_VARIABLE ours)
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ours} ${ARG_LIBRARIES} signet_compiler)
+endfunction()
