@@ -1,0 +1,66 @@
+// One X.509 signing authority: a key, the certificate over it, and what it signs. It knows nothing of
+// SPIFFE, storage or rotation: authority_slots.h decides which one is in use.
+//
+// Threads: immutable after Create(); Issue() may run in parallel. The signer may wait on an HSM, so
+// Issue() must not be called from an event loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/random.h"
+#include "ca/x509/profile.h"
+
+namespace signet::ca {
+
+inline constexpr Reason kAuthorityKeyMismatch{"authority key is another one"};
+inline constexpr Reason kAuthorityMayNotSign{"authority may not sign certificates"};
+inline constexpr Reason kAuthorityExpired{"authority expired"};
+
+// What is about to be signed, for the durable journal that must hold it first.
+struct IssuanceIntent {
+  Bytes serial;             // 1 to 20 bytes, big-endian
+  std::string uri_san;
+  Purpose purpose = Purpose::kWorkload;
+  WallTime not_before;
+  WallTime not_after;
+  Bytes authority_key_id;
+};
+
+// A certificate laid out and linted, not yet signed.
+struct PreparedCertificate {
+  IssuanceIntent intent;
+  Bytes tbs;
+};
+
+class X509Authority {
+ public:
+  // `chain` is leaf first, so chain.front() is this authority's own certificate; the others lead
+  // towards (not including) the root and are sent along with what it signs.
+  //
+  // Fails with kAuthorityKeyMismatch if the signer's key is another one, kAuthorityMayNotSign if
+  // basicConstraints or keyUsage forbids it (RFC 5280, 4.2.1.9 and 4.2.1.3).
+  static Result<std::shared_ptr<const X509Authority>> Create(Chain chain, std::shared_ptr<const Signer> signer);
+  // A new self-signed root over `signer`.
+  static Result<std::shared_ptr<const X509Authority>> CreateRoot(const RootProfile& profile,
+                                                                 std::shared_ptr<const Signer> signer, Random& random);
+
+  // Lays out and lints a leaf over `subject_key`; the serial has 127 random bits and is never zero. The end is
+  // cut to this authority's own. Fails with kProfileRefused (naming the findings) or kAuthorityExpired.
+  Result<PreparedCertificate> Prepare(const PublicKey& subject_key, const LeafProfile& profile, Random& random,
+                                      WallTime now) const;
+  // Signs what Prepare() laid out. Only after the intent is durable.
+  Result<Certificate> Sign(const PreparedCertificate& prepared) const;
+
+  const Certificate& certificate() const;
+  // What goes behind a leaf in a chain: intermediates, never the self-signed root.
+  const Chain& upstream_chain() const;
+  // Hex of the subject key identifier, as SPIRE's localauthority names an authority.
+  const std::string& id() const;
+
+ private:
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace signet::ca

@@ -1,0 +1,118 @@
+// The trust domain's live state: entries, attested nodes and bundles, in memory for reading and durable
+// before anybody sees a change. Every change carries the next revision; observers hear of it in
+// revision order.
+//
+// Threads: safe from any thread. Reads take a shared lock for microseconds and answer shared immutable
+// values; changes are serialised.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "identity/store/store.h"
+
+namespace signet::identity {
+
+using EntryPtr = std::shared_ptr<const Entry>;
+using NodePtr = std::shared_ptr<const Node>;
+using BundlePtr = std::shared_ptr<const Bundle>;
+
+// What one revision changed.
+struct Change {
+  Revision revision = 0;
+  std::vector<EntryPtr> entries_put;
+  std::vector<EntryPtr> entries_removed;   // as they were
+  std::vector<NodePtr> nodes_put;
+  std::vector<NodePtr> nodes_removed;
+  std::vector<BundlePtr> bundles_put;
+  std::vector<TrustDomain> bundles_removed;
+};
+
+// One page of a listing in order of creation; `next` is empty on the last page.
+template <class T>
+struct Page {
+  std::vector<T> items;
+  std::string next;
+};
+
+// The outcome of one element of a batch. On ALREADY_EXISTS `entry` is the existing one.
+struct EntryOutcome {
+  Status status;
+  EntryPtr entry;
+};
+
+struct EntryUpdate {
+  Entry entry;      // .id says which
+  EntryMask mask;   // fields taken from `entry`
+};
+
+class Registry {
+ public:
+  // Loads everything. Fails as the store does.
+  static Result<std::unique_ptr<Registry>> Load(Store& store, const TrustDomain& trust_domain, const Clock& clock,
+                                                Random& random);
+  ~Registry();
+
+  const TrustDomain& trust_domain() const;
+  Revision revision() const;
+
+  // Entries. Batches answer in the order of the request; each element stands or falls alone. Uniqueness:
+  // (spiffe_id, parent_id, selectors); a taken id is ALREADY_EXISTS too.
+  std::vector<EntryOutcome> CreateEntries(std::vector<Entry> entries);
+  std::vector<EntryOutcome> UpdateEntries(std::vector<EntryUpdate> updates);
+  std::vector<Status> DeleteEntries(std::span<const std::string> ids);
+  EntryPtr FindEntry(const std::string& id) const;  // null: none
+  // `page_size` 0: all. Fails with INVALID_ARGUMENT on a page token that is none of ours.
+  Result<Page<EntryPtr>> ListEntries(const EntryFilter& filter, std::size_t page_size,
+                                     const std::string& page_token) const;
+  std::size_t CountEntries(const EntryFilter& filter) const;
+  // The entries an agent may hold: children of itself, of its aliases (node entries whose selectors its own
+  // include), and of those, recursively.
+  std::vector<EntryPtr> AuthorizedEntries(const SpiffeId& agent) const;
+  // The agents (attested nodes) that `entry` concerns, by parent: the reverse of AuthorizedEntries().
+  std::vector<SpiffeId> AgentsConcerned(const Entry& entry) const;
+  // Live entries with admin or downstream set for a caller's ID.
+  bool HasAdminEntry(const SpiffeId& id) const;
+  bool HasDownstreamEntry(const SpiffeId& id) const;
+  // Removes entries whose expires_at has passed; answers how many.
+  Result<std::size_t> PruneExpiredEntries();
+
+  // Nodes.
+  NodePtr FindNode(const SpiffeId& id) const;
+  Result<Page<NodePtr>> ListNodes(const NodeFilter& filter, std::size_t page_size, const std::string& page_token) const;
+  std::size_t CountNodes(const NodeFilter& filter) const;
+  // Runs `change` on the current node (or a new one with this id) under the change lock and stores the result.
+  // With `token_digest`, takes that join token in the same transaction first: an unknown, used or expired one fails
+  // the whole and changes nothing.
+  Result<NodePtr> ChangeNode(const SpiffeId& id, const std::function<Status(Node&)>& change);
+  Result<NodePtr> AttestWithToken(const std::string& token_digest, const std::function<Result<Node>(const JoinToken&)>& make);
+  Status BanNode(const SpiffeId& id);     // NOT_FOUND when unknown
+  Status DeleteNode(const SpiffeId& id);  // NOT_FOUND when unknown
+
+  // Join tokens.
+  Status AddJoinToken(const JoinToken& token);
+  Status PruneExpiredTokens();
+
+  // Bundles: the own one, and federated ones by domain. ChangeOwnBundle raises sequence_number when `change`
+  // changed anything.
+  BundlePtr OwnBundle() const;
+  BundlePtr FindBundle(const TrustDomain& trust_domain) const;
+  std::vector<BundlePtr> FederatedBundles() const;
+  Result<BundlePtr> ChangeOwnBundle(const std::function<Status(Bundle&)>& change);
+
+  // Called after each change, in revision order, on the changing thread, outside the read lock: must be quick.
+  // Answers an id for RemoveObserver().
+  std::uint64_t AddObserver(std::function<void(const Change&)> observer);
+  void RemoveObserver(std::uint64_t id);
+
+ private:
+  struct State;
+  explicit Registry(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace signet::identity

@@ -1,0 +1,64 @@
+// Keeps the trust domain's authorities: makes the first, prepares, activates, prunes; publishes each in the own
+// bundle before it signs; survives a crash at any write (the journal is AuthorityRows). Decisions are
+// ca/authority/authority_slots.h's; this only carries them out.
+//
+// Threads: safe from any thread. Tick() is called every few seconds by the server's housekeeping thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/log.h"
+#include "ca/keys/key_store.h"
+#include "identity/registry/registry.h"
+#include "identity/server/issuer.h"
+
+namespace signet::identity {
+
+struct AuthoritySettings {
+  std::chrono::seconds ca_ttl{24 * 3600};
+  ca::KeyType ca_key_type = ca::KeyType::kEcP256;
+  ca::KeyType jwt_key_type = ca::KeyType::kEcP256;
+  std::vector<ca::NameAttribute> ca_subject;  // empty: C=US, O=SPIFFE
+  std::chrono::seconds backdate{10};
+};
+
+// Whether every live agent holds a bundle with the authority `id`; and who is waited for (bounded).
+struct Acknowledgement {
+  bool all = false;
+  std::size_t acknowledged = 0;
+  std::size_t live = 0;
+  std::vector<std::string> waiting_for;
+};
+using AcknowledgementSource = std::function<Acknowledgement(const std::string& authority_id, Revision published_at)>;
+
+class AuthorityKeeper final : public ActiveAuthority {
+ public:
+  // Restores from the journal, or makes the first authorities (X.509 and JWT) on an empty one. A key that is missing
+  // or foreign makes its slot unusable, said in the log; a usable one is then made.
+  static Result<std::unique_ptr<AuthorityKeeper>> Start(Store& store, Registry& registry, ca::KeyStore& keys,
+                                                        const AuthoritySettings& settings, const Clock& clock,
+                                                        Random& random, const Logger& log, Metrics& metrics);
+  ~AuthorityKeeper() override;
+
+  std::shared_ptr<const ca::X509Authority> Active() const override;
+  void SetAcknowledgementSource(AcknowledgementSource source);
+  // Prepares, activates, prunes as due. An error is logged, counted and retried at the next tick.
+  Status Tick();
+
+  struct SlotStatus {
+    ca::AuthoritySlot slot;
+    std::string type;  // "x509" or "jwt"
+    Acknowledgement acknowledgement;
+  };
+  std::vector<SlotStatus> Slots() const;
+
+ private:
+  struct State;
+  explicit AuthorityKeeper(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace signet::identity

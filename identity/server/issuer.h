@@ -1,0 +1,68 @@
+// Issuing SVIDs: profile -> lint of the exact to-be-signed bytes -> durable journal row -> sign -> reply. Nothing is
+// signed that was not checked and recorded.
+//
+// Threads: safe from any thread; a call blocks for the journal.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "ca/authority/x509_authority.h"
+#include "identity/registry/entry.h"
+#include "identity/store/store.h"
+
+namespace signet::identity {
+
+struct IssueRequest {
+  ca::PublicKey public_key;
+  SpiffeId id;
+  ca::Purpose purpose = ca::Purpose::kWorkload;
+  std::vector<std::string> dns_names;
+  Bytes subject;                    // DER Name; empty: the default
+  std::chrono::seconds ttl{0};      // 0: the default for the purpose
+  std::string entry_id;
+  std::int64_t entry_revision = 0;
+  std::string requested_by;
+};
+
+struct IssuedSvid {
+  ca::Certificate leaf;
+  ca::Chain chain;  // leaf first, then upstream intermediates; no root
+};
+
+struct IssuerSettings {
+  std::chrono::seconds default_x509_svid_ttl{3600};
+  std::chrono::seconds agent_ttl{3600};
+  std::chrono::seconds backdate{10};
+};
+
+// Answers the authority in use now.
+class ActiveAuthority {
+ public:
+  virtual ~ActiveAuthority() = default;
+  virtual std::shared_ptr<const ca::X509Authority> Active() const = 0;
+};
+
+class Issuer {
+ public:
+  Issuer(const ActiveAuthority& authority, Store& store, const IssuerSettings& settings, const Clock& clock,
+         Random& random, Metrics& metrics);
+  // One journal write for the whole batch. Element i answers request i. When the journal fails nothing is signed
+  // and every element carries that error.
+  std::vector<Result<IssuedSvid>> Issue(std::span<const IssueRequest> requests) const;
+  Result<IssuedSvid> IssueOne(const IssueRequest& request) const;
+
+ private:
+  const ActiveAuthority& authority_;
+  Store& store_;
+  const IssuerSettings settings_;
+  const Clock& clock_;
+  Random& random_;
+  Counter& issued_;
+  Counter& refused_;
+  Counter& shortened_;
+};
+
+}  // namespace signet::identity

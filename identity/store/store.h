@@ -1,0 +1,117 @@
+// What is durable, per aggregate, and the one way to change it: a transaction that commits with the
+// trust domain's next revision. Implementations: sqlite/ (and a fake in tests/support); one contract
+// suite runs over each.
+//
+// Threads: Store is safe from any thread. Commit() blocks until the change is durable; several callers'
+// transactions may share one commit to disk (group commit), each in its own savepoint: one failing
+// undoes only itself.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ca/authority/authority_slots.h"
+#include "identity/bundle/bundle.h"
+#include "identity/registry/node.h"
+
+namespace signet::identity {
+
+inline constexpr Reason kStoreUnavailable{"database unavailable"};
+inline constexpr Reason kStoreCorrupt{"database corrupt"};
+inline constexpr Reason kStoreNewer{"database is newer than this program"};
+inline constexpr Reason kStoreForeign{"database belongs to another trust domain"};
+inline constexpr Reason kStoreFull{"disk full"};
+inline constexpr Reason kTokenUnknown{"join token does not exist or has already been used"};
+
+using Revision = std::uint64_t;
+
+// One signed certificate, recorded before it is signed.
+struct IssuanceRecord {
+  std::string serial;        // hex
+  std::string spiffe_id;
+  std::string purpose;       // "workload", "agent", "server", "root"
+  std::string entry_id;      // empty when none
+  std::int64_t entry_revision = 0;
+  std::string requested_by;  // the caller's SPIFFE ID, or "uid:0" on the admin socket, or "server"
+  std::string authority_id;
+  std::int64_t not_before = 0;
+  std::int64_t not_after = 0;
+  std::int64_t recorded_at = 0;
+};
+
+struct AuthorityRecord {
+  ca::AuthoritySlot slot;
+  std::string type;          // "x509" or "jwt"
+  std::vector<Bytes> chain;  // x509: DER, own certificate first
+  Bytes public_key;          // jwt: SubjectPublicKeyInfo
+};
+
+class EntryRows {
+ public:
+  virtual ~EntryRows() = default;
+  virtual Status Put(const Entry& entry) = 0;  // insert or replace by id
+  virtual Status Remove(const std::string& id) = 0;
+};
+class NodeRows {
+ public:
+  virtual ~NodeRows() = default;
+  virtual Status Put(const Node& node) = 0;
+  virtual Status Remove(const SpiffeId& id) = 0;
+};
+class TokenRows {
+ public:
+  virtual ~TokenRows() = default;
+  virtual Status Insert(const JoinToken& token) = 0;  // ALREADY_EXISTS when the digest is there
+  // Removes and answers it; NOT_FOUND (kTokenUnknown) the second time.
+  virtual Result<JoinToken> Take(const std::string& digest) = 0;
+  virtual Status RemoveExpired(std::int64_t before) = 0;
+};
+class BundleRows {
+ public:
+  virtual ~BundleRows() = default;
+  virtual Status Put(const Bundle& bundle) = 0;
+  virtual Status Remove(const TrustDomain& trust_domain) = 0;
+};
+class AuthorityRows {
+ public:
+  virtual ~AuthorityRows() = default;
+  virtual Status Put(const AuthorityRecord& record) = 0;  // by type and slot.id
+  virtual Status Remove(const std::string& type, const std::string& id) = 0;
+};
+
+class Transaction {
+ public:
+  virtual ~Transaction() = default;
+  // The revision this transaction's changes carry.
+  virtual Revision revision() const = 0;
+  virtual EntryRows& entries() = 0;
+  virtual NodeRows& nodes() = 0;
+  virtual TokenRows& tokens() = 0;
+  virtual BundleRows& bundles() = 0;
+  virtual AuthorityRows& authorities() = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // `work` may be called on another thread, exactly once. An error from it undoes the transaction and is
+  // answered. Answers the revision that is now durable.
+  virtual Result<Revision> Commit(const std::function<Status(Transaction&)>& work) = 0;
+  // Durable when it returns; takes no revision.
+  virtual Status AppendIssuances(const std::vector<IssuanceRecord>& records) = 0;
+
+  virtual Result<Revision> LoadRevision() = 0;
+  virtual Result<std::vector<Entry>> LoadEntries() = 0;
+  virtual Result<std::vector<Node>> LoadNodes() = 0;
+  virtual Result<std::vector<Bundle>> LoadBundles() = 0;
+  virtual Result<std::vector<AuthorityRecord>> LoadAuthorities() = 0;
+  // Newest first.
+  virtual Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id, std::size_t limit) = 0;
+};
+
+}  // namespace signet::identity
