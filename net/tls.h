@@ -104,6 +104,8 @@ class TlsStream {
   const std::shared_ptr<const PeerIdentity>& peer() const;
   std::string alpn() const;
   const Error& error() const;
+  // After kError: the verifier's own Reason when it refused the peer, else error().reason.
+  Reason failure_reason() const;
   std::string Description() const;  // "TLSv1.3 TLS_AES_128_GCM_SHA256 X25519"
 
  private:
