@@ -2,6 +2,7 @@
 // it asks for (subject, SANs) is readable only for MintX509SVID, whose caller is an administrator.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct CertificateRequest {
 // kRequestMalformed, kKeyMalformed or kSignatureInvalid.
 Result<CertificateRequest> ParseRequest(ByteView der);
 
-// A request over `key`, with empty subject and, when given, one URI SAN.
-Result<Bytes> MakeRequest(const Signer& key, std::string_view uri_san = {});
+// A request over `key`, with empty subject and, when given, one URI SAN and DNS SANs.
+Result<Bytes> MakeRequest(const Signer& key, std::string_view uri_san = {},
+                          std::span<const std::string> dns_sans = {});
 
 }  // namespace signet::ca
