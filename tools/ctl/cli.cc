@@ -1,0 +1,244 @@
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+
+#include "tools/ctl/commands.h"
+#include "tools/ctl/completion.h"
+
+namespace signet::ctl {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  signet token create
+  signet entry create --spiffe-id spiffe://example.org/web \
+      --parent-id spiffe://example.org/node --selector unix:uid:1000
+  signet entry show -o json
+  signet agent list
+  signet x509 fetch --agent-socket /run/signet/agent/api.sock --write ./svid
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage or input; 3 nobody answers; 4 not found; 5 not allowed.)";
+
+// Everything options are parsed into. The callbacks run one command and leave its exit code here.
+struct Parsed {
+  Session session;
+  std::string format = "text";
+  int exit_code = kOk;
+  TokenOptions token;
+  EntryOptions entry;
+  std::vector<std::string> entry_ids;
+  AgentOptions agent;
+  bool only_banned = false;
+  FetchOptions fetch;
+  MintOptions mint;
+  std::string bundle_format = "text";
+};
+
+using Command = std::function<int()>;
+
+CLI::App* AddCommand(CLI::App* parent, Parsed* parsed, const std::string& name,
+                     const std::string& about, Command run) {
+  CLI::App* command = parent->add_subcommand(name, about);
+  command->callback([parsed, run = std::move(run)] { parsed->exit_code = run(); });
+  return command;
+}
+
+CLI::App* AddGroup(CLI::App* parent, const std::string& name, const std::string& about) {
+  CLI::App* group = parent->add_subcommand(name, about);
+  group->require_subcommand(1);
+  return group;
+}
+
+void AddEntryFields(CLI::App* command, EntryOptions* entry) {
+  command->add_option("--dns-name", entry->dns_names, "DNS name in the SVID; repeatable")
+      ->type_name("NAME");
+  command->add_option("--jwt-ttl", entry->jwt_ttl, "Lifetime of its JWT-SVIDs, such as 5m")
+      ->type_name("DURATION");
+  command->add_option("--ttl", entry->x509_ttl, "Lifetime of its X.509-SVIDs, such as 1h")
+      ->type_name("DURATION");
+  command
+      ->add_option("--expires-in", entry->expires_in, "Remove the entry after this time; 0s: never")
+      ->type_name("DURATION");
+  command->add_flag("--admin", entry->admin, "Its SVID may use the server's admin API");
+}
+
+void AddEntryFilter(CLI::App* command, EntryOptions* entry) {
+  command->add_option("--spiffe-id", entry->spiffe_id, "SPIFFE ID it grants")->type_name("ID");
+  command
+      ->add_option("--parent-id", entry->parent_id, "SPIFFE ID of the agent (or alias) it hangs on")
+      ->type_name("ID");
+  command->add_option("--selector", entry->selectors, "Selector such as unix:uid:1000; repeatable")
+      ->type_name("TYPE:VALUE");
+  command->add_option("--federates-with", entry->federates_with, "Other trust domain; repeatable")
+      ->type_name("NAME");
+  command->add_option("--hint", entry->hint, "Hint for the workload")->type_name("TEXT");
+  command->add_flag("--downstream", entry->downstream, "Grants an intermediate authority");
+}
+
+void AddEntryCommands(CLI::App* app, Parsed* p) {
+  CLI::App* entry =
+      AddGroup(app, "entry", "Registration entries: which workloads get which identity");
+  CLI::App* create = AddCommand(entry, p, "create", "Create an entry",
+                                [p] { return CreateEntry(p->session, p->entry); });
+  AddEntryFilter(create, &p->entry);
+  AddEntryFields(create, &p->entry);
+  create->add_option("--id", p->entry.id, "Entry ID; made when not given")->type_name("ID");
+  for (const char* needed : {"--spiffe-id", "--parent-id", "--selector"})
+    create->get_option(needed)->required();
+  CLI::App* show = AddCommand(entry, p, "show", "Show entries that fit all of the given options",
+                              [p] { return ShowEntries(p->session, p->entry); });
+  AddEntryFilter(show, &p->entry);
+  show->add_option("--id", p->entry.id, "Entry ID")->type_name("ID");
+  CLI::App* update = AddCommand(entry, p, "update", "Change the given fields of an entry",
+                                [p] { return UpdateEntry(p->session, p->entry); });
+  AddEntryFilter(update, &p->entry);
+  AddEntryFields(update, &p->entry);
+  update->add_option("--id", p->entry.id, "Entry ID")->type_name("ID")->required();
+  CLI::App* remove =
+      AddCommand(entry, p, "delete", "Delete entries; issued SVIDs live on until they expire",
+                 [p] { return DeleteEntries(p->session, p->entry_ids); });
+  remove->add_option("id,--id", p->entry_ids, "Entry IDs")->type_name("ID")->required();
+  AddEntryFilter(AddCommand(entry, p, "count", "Count entries that fit",
+                            [p] { return CountEntries(p->session, p->entry); }),
+                 &p->entry);
+}
+
+void AddAgentCommands(CLI::App* app, Parsed* p) {
+  CLI::App* token = AddGroup(app, "token", "Join tokens");
+  CLI::App* create =
+      AddCommand(token, p, "create", "Create a token with which one agent can join, once",
+                 [p] { return CreateToken(p->session, p->token); });
+  create->add_option("--ttl", p->token.ttl, "How long it can be used")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  create
+      ->add_option("--spiffe-id", p->token.spiffe_id,
+                   "A further SPIFFE ID for the agent, to use as parent of entries")
+      ->type_name("ID");
+
+  CLI::App* agent = AddGroup(app, "agent", "Attested agents");
+  const auto filter = [p](CLI::App* command) {
+    command
+        ->add_option("--attestation-type", p->agent.attestation_type,
+                     "Only those attested this way")
+        ->type_name("NAME");
+    command->add_flag("--banned", p->only_banned, "Only banned ones");
+  };
+  const auto filtered = [p] {
+    if (p->only_banned) p->agent.banned = true;
+    return p->agent;
+  };
+  filter(AddCommand(agent, p, "list", "List agents",
+                    [=] { return ListAgents(p->session, filtered()); }));
+  filter(AddCommand(agent, p, "count", "Count agents",
+                    [=] { return CountAgents(p->session, filtered()); }));
+  const auto one = [&](const char* name, const char* about,
+                       int (*run)(const Session&, const AgentOptions&)) {
+    AddCommand(agent, p, name, about, [=] { return run(p->session, p->agent); })
+        ->add_option("id,--spiffe-id", p->agent.id, "The agent's SPIFFE ID")
+        ->type_name("ID")
+        ->required();
+  };
+  one("show", "Show one agent", ShowAgent);
+  one("ban", "Refuse an agent for good: it loses its identity and cannot join again", BanAgent);
+  one("evict", "Remove an agent: it must join anew", EvictAgent);
+}
+
+void AddSvidCommands(CLI::App* app, Parsed* p) {
+  CLI::App* x509 = AddGroup(app, "x509", "X.509-SVIDs");
+  CLI::App* fetch = AddCommand(x509, p, "fetch", "Fetch this process's SVIDs from the agent",
+                               [p] { return FetchX509(p->session, p->fetch); });
+  fetch->add_option("--agent-socket", p->fetch.agent_socket, "The agent's Workload API socket")
+      ->type_name("PATH")
+      ->capture_default_str();
+  fetch
+      ->add_option("--write", p->fetch.write_folder, "Also write certificates, key and bundle here")
+      ->type_name("FOLDER");
+  fetch->add_option("--timeout", p->fetch.timeout, "How long to wait for an identity")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  CLI::App* mint = AddCommand(x509, p, "mint", "Mint an SVID as administrator, without an agent",
+                              [p] { return MintX509(p->session, p->mint); });
+  mint->add_option("--spiffe-id", p->mint.spiffe_id, "SPIFFE ID")->type_name("ID")->required();
+  mint->add_option("--dns-name", p->mint.dns_names, "DNS name; repeatable")->type_name("NAME");
+  mint->add_option("--ttl", p->mint.ttl, "Lifetime; the server's default when not given")
+      ->type_name("DURATION");
+  mint->add_option("--key-type", p->mint.key_type, "ec-p256, ec-p384, rsa-2048 or rsa-4096")
+      ->capture_default_str();
+  mint->add_option("--write", p->mint.write_folder, "Write certificate and key here")
+      ->type_name("FOLDER")
+      ->required();
+}
+
+void AddTrustCommands(CLI::App* app, Parsed* p) {
+  CLI::App* bundle = AddGroup(app, "bundle", "The trust bundle");
+  AddCommand(bundle, p, "show", "Show the trust domain's bundle",
+             [p] { return ShowBundle(p->session, p->bundle_format); })
+      ->add_option("--format", p->bundle_format, "text, pem or spiffe (JWKS)")
+      ->check(CLI::IsMember({"text", "pem", "spiffe"}))
+      ->capture_default_str();
+  CLI::App* authority = AddGroup(app, "authority", "Signing authorities");
+  AddCommand(authority, p, "show", "Show authorities, their states and who holds them",
+             [p] { return ShowAuthorities(p->session); });
+  AddCommand(app, p, "status", "Show the server's state; exit code 1 when it is not healthy",
+             [p] { return ShowStatus(p->session); });
+  AddCommand(app, p, "version", "Show the version", [] {
+    Print("signet " SIGNET_VERSION "\n");
+    return kOk;
+  });
+}
+
+std::string FromEnvironment(const char* name, const char* fallback) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? fallback : value;
+}
+
+// The Workload API's address by SPIFFE_ENDPOINT_SOCKET (Workload Endpoint, 4), without its scheme.
+std::string DefaultAgentSocket() {
+  std::string socket = FromEnvironment("SPIFFE_ENDPOINT_SOCKET", "/run/signet/agent/api.sock");
+  if (socket.starts_with("unix://")) return socket.substr(7);
+  if (socket.starts_with("unix:")) return socket.substr(5);
+  return socket;
+}
+
+}  // namespace
+
+int RunCli(int argc, char** argv, const Clock& clock) {
+  Parsed parsed;
+  parsed.session.clock = &clock;
+  parsed.session.server.socket =
+      FromEnvironment("SIGNET_ADMIN_SOCKET", "/run/signet/server/admin.sock");
+  parsed.fetch.agent_socket = DefaultAgentSocket();
+  CLI::App app{"Administers Signet: tokens, entries, agents, authorities and SVIDs."};
+  app.name("signet");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.option_defaults()->always_capture_default(false);
+  app.add_option("--socket", parsed.session.server.socket,
+                 "The server's admin socket (or SIGNET_ADMIN_SOCKET)")
+      ->type_name("PATH")
+      ->capture_default_str();
+  app.add_option("-o,--output", parsed.format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  app.parse_complete_callback(
+      [&] { parsed.session.format = parsed.format == "json" ? Format::kJson : Format::kText; });
+  AddEntryCommands(&app, &parsed);
+  AddAgentCommands(&app, &parsed);
+  AddSvidCommands(&app, &parsed);
+  AddTrustCommands(&app, &parsed);
+  CLI::App* completion =
+      AddGroup(&app, "completion", "Shell completion: source <(signet completion bash)");
+  AddCommand(completion, &parsed, "bash", "Script for bash",
+             [&] { return PrintCompletion(app, Shell::kBash); });
+  AddCommand(completion, &parsed, "zsh", "Script for zsh",
+             [&] { return PrintCompletion(app, Shell::kZsh); });
+  try {  // CLI11 reports by exception
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  return parsed.exit_code;
+}
+
+}  // namespace signet::ctl

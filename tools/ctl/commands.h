@@ -1,0 +1,82 @@
+// The CLI's commands as plain functions over option structs: what cli.cc parses, these carry out.
+// Each prints and answers an ExitCode.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "tools/ctl/client.h"
+#include "tools/ctl/output.h"
+
+namespace signet::ctl {
+
+struct Session {
+  Connection server;  // the admin socket
+  Format format = Format::kText;
+  const Clock* clock = nullptr;
+};
+
+struct TokenOptions {
+  std::string ttl = "10m";
+  std::string spiffe_id;
+};
+int CreateToken(const Session& session, const TokenOptions& options);
+
+struct EntryOptions {
+  std::string id;
+  std::string spiffe_id;
+  std::string parent_id;
+  std::vector<std::string> selectors;
+  std::vector<std::string> dns_names;
+  std::vector<std::string> federates_with;
+  std::optional<std::string> x509_ttl;
+  std::optional<std::string> jwt_ttl;
+  std::optional<std::string> hint;
+  std::optional<std::string> expires_in;
+  bool admin = false;
+  bool downstream = false;
+};
+int CreateEntry(const Session& session, const EntryOptions& options);
+int ShowEntries(const Session& session, const EntryOptions& filter);
+int UpdateEntry(const Session& session, const EntryOptions& options);
+int DeleteEntries(const Session& session, const std::vector<std::string>& ids);
+int CountEntries(const Session& session, const EntryOptions& filter);
+
+struct AgentOptions {
+  std::string id;
+  std::string attestation_type;
+  std::optional<bool> banned;
+};
+int ListAgents(const Session& session, const AgentOptions& filter);
+int ShowAgent(const Session& session, const AgentOptions& options);
+int CountAgents(const Session& session, const AgentOptions& filter);
+int BanAgent(const Session& session, const AgentOptions& options);
+int EvictAgent(const Session& session, const AgentOptions& options);
+
+int ShowBundle(const Session& session, const std::string& format);
+int ShowAuthorities(const Session& session);
+int ShowStatus(const Session& session);
+
+struct FetchOptions {
+  std::string agent_socket;
+  std::string write_folder;  // empty: only print
+  std::string timeout = "5s";
+};
+int FetchX509(const Session& session, const FetchOptions& options);
+
+struct MintOptions {
+  std::string spiffe_id;
+  std::vector<std::string> dns_names;
+  std::string ttl;
+  std::string key_type = "ec-p256";
+  std::string write_folder;
+};
+int MintX509(const Session& session, const MintOptions& options);
+
+// Parses and runs; the whole program but for what main() sets up.
+int RunCli(int argc, char** argv, const Clock& clock);
+
+}  // namespace signet::ctl
