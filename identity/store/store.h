@@ -25,6 +25,8 @@ inline constexpr Reason kStoreCorrupt{"database corrupt"};
 inline constexpr Reason kStoreNewer{"database is newer than this program"};
 inline constexpr Reason kStoreForeign{"database belongs to another trust domain"};
 inline constexpr Reason kStoreFull{"disk full"};
+inline constexpr Reason kStoreBusy{"too many changes are waiting for the database"};
+inline constexpr Reason kTokenExists{"join token already exists"};
 inline constexpr Reason kTokenUnknown{"join token does not exist or has already been used"};
 
 using Revision = std::uint64_t;
@@ -65,7 +67,7 @@ class NodeRows {
 class TokenRows {
  public:
   virtual ~TokenRows() = default;
-  virtual Status Insert(const JoinToken& token) = 0;  // ALREADY_EXISTS when the digest is there
+  virtual Status Insert(const JoinToken& token) = 0;  // kTokenExists (ALREADY_EXISTS)
   // Removes and answers it; NOT_FOUND (kTokenUnknown) the second time.
   virtual Result<JoinToken> Take(const std::string& digest) = 0;
   virtual Status RemoveExpired(std::int64_t before) = 0;
@@ -99,10 +101,13 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // `work` may be called on another thread, exactly once. An error from it undoes the transaction and is
-  // answered. Answers the revision that is now durable.
+  // `work` may be called on another thread, at most once. An error from it undoes the transaction and is
+  // answered. Answers the revision that is now durable. From within `work` only AppendIssuances() of this
+  // store may be called.
   virtual Result<Revision> Commit(const std::function<Status(Transaction&)>& work) = 0;
-  // Durable when it returns; takes no revision.
+  // Durable when it returns; takes no revision. Called from within a Commit()'s `work` (on its thread) the
+  // records join that transaction and become durable, or are undone, with it. Fails with
+  // RESOURCE_EXHAUSTED when too many callers wait.
   virtual Status AppendIssuances(const std::vector<IssuanceRecord>& records) = 0;
 
   virtual Result<Revision> LoadRevision() = 0;
@@ -110,7 +115,7 @@ class Store {
   virtual Result<std::vector<Node>> LoadNodes() = 0;
   virtual Result<std::vector<Bundle>> LoadBundles() = 0;
   virtual Result<std::vector<AuthorityRecord>> LoadAuthorities() = 0;
-  // Newest first.
+  // Those of a serial number or a SPIFFE ID (empty: all), newest first.
   virtual Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id, std::size_t limit) = 0;
 };
 
