@@ -52,7 +52,9 @@ Result<UniqueFd> ListenUnix(const std::string& path, const UnixListenOptions& op
 // The port actually bound, for listeners on port 0.
 Result<SocketAddress> LocalAddress(int fd);
 
-// Blocking connect with a deadline; tries each resolved address.
+// Blocking connect with a deadline for all resolved addresses together, tried in order (resolving a host name is not
+// under the deadline). Answers a non-blocking, close-on-exec socket with TCP_NODELAY. Fails with kConnectFailed
+// (DEADLINE_EXCEEDED or UNAVAILABLE), kAddressUnresolved or kAddressMalformed.
 Result<UniqueFd> Connect(const Address& address, std::chrono::milliseconds timeout);
 
 }  // namespace signet::net

@@ -19,6 +19,15 @@ struct PeerCredentials {
   std::uint64_t start_time = 0;  // field 22 of /proc/PID/stat, in clock ticks
 };
 
+// A process held by a pidfd, with its start time unchanged across the opening. Fails with kPeerGone, kPeerUnknown.
+struct PinnedProcess {
+  UniqueFd pidfd;
+  std::uint64_t start_time = 0;
+};
+Result<PinnedProcess> PinProcess(pid_t pid);
+
+// Succeeds also for a process that is gone already (then IsAlive() says no). Fails with kPeerUnknown. Credentials are
+// frozen at connect(): a child that inherited the socket shows its parent's.
 Result<PeerCredentials> ReadPeerCredentials(int socket);
 // Still the same process: the pidfd is not readable and the start time is unchanged. Ask after reading /proc.
 bool IsAlive(const PeerCredentials& peer);

@@ -1,0 +1,101 @@
+#include "net/peer_credentials.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <string_view>
+
+namespace signet::net {
+namespace {
+
+constexpr int kSoPeerPidFd = 77;  // SO_PEERPIDFD, Linux 6.5; not in Debian 12's headers
+
+// Field 22 of /proc/PID/stat; 0 when the process is gone or hidden. The name in field 2 may hold
+// any byte, so the fields are counted from the last ')'.
+std::uint64_t ReadStartTime(pid_t pid) {
+  if (pid <= 0) return 0;
+  const UniqueFd file(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return 0;
+  char buffer[1024];
+  const ssize_t got = read(file.get(), buffer, sizeof buffer);
+  if (got <= 0) return 0;
+  std::string_view text(buffer, static_cast<std::size_t>(got));
+  const auto name_end = text.rfind(')');
+  if (name_end == text.npos) return 0;
+  text.remove_prefix(name_end + 1);
+  for (int field = 3; field <= 22; ++field) {  // " S 1 2 …": each field follows one blank
+    const auto blank = text.find(' ');
+    if (blank == text.npos) return 0;
+    text.remove_prefix(blank + 1);
+  }
+  std::uint64_t ticks = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ticks);
+  return error == std::errc() ? ticks : 0;
+}
+
+bool HasExited(int pidfd) {
+  pollfd polled{pidfd, POLLIN, 0};
+  return poll(&polled, 1, 0) != 0;  // also when poll fails: not known to be alive
+}
+
+}  // namespace
+
+Result<PinnedProcess> PinProcess(pid_t pid) {
+  if (pid <= 0) return Fail(Code::kNotFound, kPeerGone, fmt::format("process id {}", pid));
+  const std::uint64_t before = ReadStartTime(pid);
+  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd.valid() && errno == ESRCH)
+    return Fail(Code::kNotFound, kPeerGone, fmt::format("process {}", pid));
+  if (!pidfd.valid())
+    return Fail(Code::kUnavailable, kPeerUnknown,
+                fmt::format("pidfd_open({}): {}", pid, ErrnoText(errno)));
+  if (before == 0 || ReadStartTime(pid) != before)
+    return Fail(Code::kNotFound, kPeerGone, fmt::format("process {}", pid));
+  return PinnedProcess{std::move(pidfd), before};
+}
+
+Result<PeerCredentials> ReadPeerCredentials(int socket) {
+  ucred kernel{};
+  socklen_t length = sizeof kernel;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &kernel, &length) != 0)
+    return Fail(Code::kInternal, kPeerUnknown, ErrnoText(errno));
+  if (kernel.pid == 0 && kernel.uid == static_cast<uid_t>(-1))
+    return Fail(Code::kInvalidArgument, kPeerUnknown, "not a connected Unix socket");
+  PeerCredentials peer;
+  peer.pid = kernel.pid;
+  peer.uid = kernel.uid;
+  peer.gid = kernel.gid;
+
+  int pidfd = -1;
+  length = sizeof pidfd;
+  if (getsockopt(socket, SOL_SOCKET, kSoPeerPidFd, &pidfd, &length) == 0) {
+    peer.pidfd.Reset(pidfd);
+    peer.start_time = ReadStartTime(peer.pid);
+    return peer;
+  }
+  if (errno != ENOPROTOOPT && errno != ESRCH && errno != EINVAL)
+    return Fail(Code::kResourceExhausted, kPeerUnknown, ErrnoText(errno));
+  if (errno == ENOPROTOOPT) {  // before Linux 6.5
+    Result<PinnedProcess> pinned = PinProcess(peer.pid);
+    if (!pinned && pinned.error().reason != kPeerGone) return Fail(std::move(pinned).error());
+    if (pinned) {
+      peer.pidfd = std::move(pinned->pidfd);
+      peer.start_time = pinned->start_time;
+    }
+  }
+  return peer;
+}
+
+bool IsAlive(const PeerCredentials& peer) {
+  if (!peer.pidfd.valid() || HasExited(peer.pidfd.get())) return false;
+  if (peer.pid == 0) return true;  // not visible in this pid namespace; the pidfd has answered
+  return peer.start_time != 0 && ReadStartTime(peer.pid) == peer.start_time;
+}
+
+}  // namespace signet::net
