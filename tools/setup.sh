@@ -27,6 +27,9 @@ prometheus-cpp-dev         metrics
 catch2                     tests
 openssl                    tests speak TLS to us with another program
 python3                    layer checks and recorded cases
+python3-grpcio             recorded answers are compared over another gRPC client
+python3-protobuf           … its messages
+python3-cryptography       … and its certificates
 LIST
       ;;
     demo) cat <<'LIST'
