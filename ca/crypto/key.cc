@@ -87,7 +87,7 @@ std::optional<KeyType> TypeOf(const EVP_PKEY* key, ByteView spki) {
 
 struct AlgorithmFacts {
   int key_id;
-  const EVP_MD* digest;
+  const EVP_MD* digest;  // null: the algorithm hashes by itself
   bool pss;
 };
 
@@ -99,6 +99,8 @@ AlgorithmFacts FactsOf(SignatureAlgorithm algorithm) {
       return {EVP_PKEY_EC, EVP_sha384(), false};
     case SignatureAlgorithm::kEcdsaSha512:
       return {EVP_PKEY_EC, EVP_sha512(), false};
+    case SignatureAlgorithm::kEd25519:
+      return {EVP_PKEY_ED25519, nullptr, false};
     case SignatureAlgorithm::kRsaPkcs1Sha256:
       return {EVP_PKEY_RSA, EVP_sha256(), false};
     case SignatureAlgorithm::kRsaPkcs1Sha384:
@@ -125,7 +127,7 @@ bool SetPadding(EVP_PKEY_CTX* context, const AlgorithmFacts& facts) {
 // Null when the algorithm does not fit the key.
 DigestContextHandle NewSigningContext(EVP_PKEY* key, SignatureAlgorithm algorithm) {
   const AlgorithmFacts facts = FactsOf(algorithm);
-  if (facts.digest == nullptr || EVP_PKEY_get_base_id(key) != facts.key_id) return nullptr;
+  if (EVP_PKEY_get_base_id(key) != facts.key_id) return nullptr;
   DigestContextHandle context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* key_context = nullptr;  // owned by the digest context
   if (context == nullptr ||
@@ -269,7 +271,7 @@ Result<KeyType> PublicKey::Type() const {
 Status PublicKey::Verify(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const {
   CHECK_TRUE(state_ != nullptr);
   const AlgorithmFacts facts = FactsOf(algorithm);
-  if (facts.digest == nullptr || EVP_PKEY_get_base_id(state_->key.get()) != facts.key_id) {
+  if (EVP_PKEY_get_base_id(state_->key.get()) != facts.key_id) {
     return Fail(Code::kInvalidArgument, kSignatureInvalid,
                 "the signature algorithm does not fit the key");
   }

@@ -23,7 +23,8 @@ std::string_view KeyTypeName(KeyType type);  // "ec-p256", …, as SPIRE names t
 Result<KeyType> ParseKeyType(std::string_view name);
 
 enum class SignatureAlgorithm { kEcdsaSha256, kEcdsaSha384, kRsaPkcs1Sha256, kRsaPkcs1Sha384, kRsaPkcs1Sha512,
-                                kRsaPssSha256, kRsaPssSha384, kRsaPssSha512, kEcdsaSha512 };
+                                kRsaPssSha256, kRsaPssSha384, kRsaPssSha512, kEcdsaSha512,
+                                kEd25519 };
 // The algorithm an authority with such a key signs certificates with.
 SignatureAlgorithm CertificateAlgorithm(KeyType type);
 
