@@ -5,7 +5,7 @@ Each scenario gets a fresh server on an empty data directory. The format is test
 answer differs on purpose, tests/data/spire-api-differences.json says so with the reason, and nowhere else. Every
 scenario of the folder runs, unless it calls an RPC named there under "not_yet"; these are counted and listed.
 
-usage: spire_api_test.py --bin DIR [--scenario NAME …] [--list] [--verbose]
+usage: spire_api_test.py --bin DIR|--spire BINARY [--scenario NAME …] [--list] [--verbose]
 Closes with "N passed, N failed". Needs python3-grpcio, python3-protobuf, python3-cryptography, protoc.
 """
 import argparse
@@ -155,9 +155,11 @@ class Server:
         settings.update(config)
         path = os.path.join(folder, "server.yaml")
         pathlib.Path(path).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-        self.log = open(os.path.join(folder, "log"), "w+", encoding="utf-8")
-        self.process = subprocess.Popen([os.path.join(binaries, "signet-server"), "run", "--config", path],
-                                        stdout=self.log, stderr=self.log)
+        self.start([os.path.join(binaries, "signet-server"), "run", "--config", path])
+
+    def start(self, command):
+        self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
 
     def wait_ready(self):
         deadline = time.monotonic() + 20
@@ -184,16 +186,41 @@ class Server:
         self.log.close()
 
 
+class SpireServer(Server):
+    """A real SPIRE server in the same place: shows that the runner itself is right."""
+
+    def __init__(self, binary, folder, config):  # pylint: disable=super-init-not-called
+        self.folder = folder
+        self.admin = os.path.join(folder, "admin.sock")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        data = os.path.join(folder, "data")
+        os.mkdir(data)
+        settings = {"trust_domain": "example.org", "bind_address": "127.0.0.1", "bind_port": self.port,
+                    "socket_path": self.admin, "data_dir": data, "log_level": "ERROR", "ca_key_type": "ec-p256",
+                    "ratelimit": {"attestation": False, "signing": False}}
+        config = dict(config)
+        experimental = {"cache_reload_interval": "1s", **config.pop("experimental", {})}
+        settings.update(config, experimental=experimental)
+        path = os.path.join(folder, "server.json")
+        pathlib.Path(path).write_text(json.dumps({"server": settings, "plugins": {
+            "DataStore": {"sql": {"plugin_data": {"database_type": "sqlite3", "connection_string": data + "/db"}}},
+            "KeyManager": {"memory": {"plugin_data": {}}}, "NodeAttestor": {"join_token": {"plugin_data": {}}}}}))
+        self.start([binary, "run", "-config", path])
+
+
 class Run:
     """One scenario against one server."""
 
-    def __init__(self, scenario, binaries, pool, differences, folder):
+    def __init__(self, scenario, arguments, pool, differences, folder):
         self.scenario, self.pool, self.differences, self.folder = scenario, pool, differences, folder
         self.factory = message_factory.MessageFactory(pool)
         self.forge = summaries.Forge()
         self.variables, self.identities, self.channels, self.bridges = {}, {"anonymous": None}, {}, []
         self.remarks = []
-        self.server = Server(binaries, folder, scenario.get("config") or {})
+        kind, binary = (SpireServer, arguments.spire) if arguments.spire else (Server, arguments.bin)
+        self.server = kind(binary, folder, scenario.get("config") or {})
 
     def close(self):
         for channel in self.channels.values():
@@ -656,7 +683,9 @@ def methods_of(scenario):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", required=True, help="folder with signet-server")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--bin", help="folder with signet-server")
+    where.add_argument("--spire", help="a real spire-server: checks the runner, not us")
     parser.add_argument("--scenario", action="append", help="only this one; repeatable")
     parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
     parser.add_argument("--verbose", action="store_true", help="also print texts that differ")
@@ -664,6 +693,8 @@ def main():
     arguments = parser.parse_args()
     differences = json.loads((DATA / "spire-api-differences.json").read_text(encoding="utf-8"))
     scenarios = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(arguments.folder.glob("*.json"))]
+    if arguments.spire:
+        differences = {"certificates": [], "steps": [], "not_yet": {"methods": []}}
     not_yet = re.compile("|".join(differences["not_yet"]["methods"]) or "$^")
     pool = load_pool()
     chosen, waiting = [], []
@@ -678,7 +709,7 @@ def main():
 
     def one(scenario):
         with tempfile.TemporaryDirectory(prefix="signet-") as folder:
-            run = Run(scenario, arguments.bin, pool, differences, folder)
+            run = Run(scenario, arguments, pool, differences, folder)
             try:
                 return scenario["name"], run.run(), run.remarks
             finally:

@@ -37,16 +37,15 @@ def key_kind(key):
         return {"secp256r1": "ec-p256", "secp384r1": "ec-p384", "secp521r1": "ec-p521"}[key.curve.name]
     if isinstance(key, rsa.RSAPublicKey):
         return f"rsa-{key.key_size}"
-    return type(key).__name__
+    return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else type(key).__name__
 
 
 def name_text(name):
-    """RDNs in the order of the certificate; a serialNumber stands as a token."""
+    """RDNs in the order of the certificate."""
     parts = []
     for attribute in name:
         label = NAME_ATTRIBUTES.get(attribute.oid, attribute.oid.dotted_string)
-        value = "<serial>" if label == "serialNumber" and attribute.value.isdigit() else attribute.value
-        parts.append(f"{label}={value}")
+        parts.append(f"{label}={attribute.value}")
     return ", ".join(parts)
 
 
