@@ -1,0 +1,350 @@
+#!/usr/bin/env bash
+# Signet among software that is not ours: SPIRE's agent on our server, our agent on SPIRE's server,
+# SPIRE's command line on our admin socket, SPIFFE libraries and Envoy on our agent, and go-spiffe,
+# openssl and Envoy at the two ends of our proxy.
+#
+#   run.sh [TEST...]            (default: all; build.sh must have run)
+#
+# SIGNET_BIN has the programs under test (default: build/release/bin). A test whose programs are
+# not there is skipped; with SIGNET_INTEROP_STRICT=1 that is a failure.
+#
+# shellcheck disable=SC2016 # $names in filters are jq's
+set -euo pipefail
+
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=checks.sh
+source "$interop_dir/checks.sh"
+
+signet_bin=${SIGNET_BIN:-$interop_dir/../../build/release/bin}
+readonly signet_bin
+readonly node_id=spiffe://$trust_domain/node/one
+readonly workload_id=spiffe://$trust_domain/workload/one
+
+# --- the programs under test: all that knows their options and files ------------------------
+
+# True when the named programs are built; else the test counts as skipped.
+have() {
+  local name
+  for name in "$@"; do
+    if [[ ! -x $signet_bin/$name ]]; then
+      skip "$name is not in $signet_bin"
+      return 1
+    fi
+  done
+}
+
+# start_signet_server DIR: leaves signet_server_pid, signet_server_port, signet_server_socket.
+# Started again with the same DIR it has the same configuration and data.
+start_signet_server() {
+  local dir=$1
+  signet_server_socket=$dir/admin.sock
+  if [[ ! -f $dir/server.yaml ]]; then
+    mkdir -p "$dir/data"
+    free_port >"$dir/port"
+    cat >"$dir/server.yaml" <<EOF
+trust_domain: $trust_domain
+data_dir: $dir/data
+listen: 127.0.0.1:$(<"$dir/port")
+admin_socket: $signet_server_socket
+ca_ttl: 24h
+default_x509_svid_ttl: 1h
+log: {level: info}
+metrics: 127.0.0.1:$(free_port)
+EOF
+  fi
+  signet_server_port=$(<"$dir/port")
+  start signet-server "$signet_bin/signet-server" run --config "$dir/server.yaml"
+  signet_server_pid=$started_pid
+  # A socket left by a killed server is there and answers nobody.
+  wait_started "$signet_server_pid" \
+    "signet_ctl $signet_server_socket bundle show --format pem && port_is_open $signet_server_port" signet-server
+}
+
+# start_signet_agent DIR SERVER_PORT BUNDLE TOKEN: leaves signet_agent_pid, signet_agent_socket.
+# With an empty TOKEN the agent goes on with the identity that it has in DIR.
+start_signet_agent() {
+  local dir=$1 port=$2 bundle=$3 token=$4
+  mkdir -p "$dir/data"
+  signet_agent_socket=$dir/agent.sock
+  cat >"$dir/agent.yaml" <<EOF
+trust_domain: $trust_domain
+data_dir: $dir/data
+server: 127.0.0.1:$port
+socket: $signet_agent_socket
+trust_bundle: $bundle
+attestors: {unix: {discover_path: true}}
+sync_interval: 5s
+EOF
+  if [[ -n $token ]]; then
+    printf 'join_token: %s\n' "$token" >>"$dir/agent.yaml"
+  fi
+  start signet-agent "$signet_bin/signet-agent" run --config "$dir/agent.yaml"
+  signet_agent_pid=$started_pid
+  wait_started "$signet_agent_pid" "socket_is_open $signet_agent_socket" signet-agent
+}
+
+# signet_ctl ADMIN_SOCKET COMMAND...
+signet_ctl() {
+  local socket=$1
+  shift
+  "$signet_bin/signet" --socket "$socket" "$@"
+}
+
+new_token() { # [--spiffe-id ID]
+  signet_ctl "$signet_server_socket" token create "$@" -o json | jq -r '.value // .token'
+}
+
+# new_entry SPIFFE_ID PARENT_ID SELECTOR, on our server, short-lived.
+new_entry() {
+  signet_ctl "$signet_server_socket" entry create --spiffe-id "$1" --parent-id "$2" \
+    --selector "$3" --ttl "${svid_ttl}s"
+}
+
+# The two list items of a proxy's configuration: LISTEN FORWARD SPIFFE_ID...
+inbound_item() { proxy_item allow "$@"; }
+outbound_item() { proxy_item expect "$@"; }
+
+proxy_item() { # KEY LISTEN FORWARD SPIFFE_ID...
+  local key=$1 listen=$2 forward=$3 ids
+  shift 3
+  ids=$(printf '{id: "%s"}, ' "$@")
+  printf '  - {listen: "%s", forward: "%s", %s: [%s]}\n' "$listen" "$forward" "$key" "${ids%, }"
+}
+
+# start_signet_proxy NAME PROGRAM WORKLOAD_API_SOCKET INBOUND_ITEMS OUTBOUND_ITEMS PORT...
+# The ports are those it listens on.
+start_signet_proxy() {
+  local name=$1 program=$2 socket=$3 inbound=$4 outbound=$5 port
+  shift 5
+  {
+    printf 'workload_api: %s\n' "$socket"
+    [[ -z $inbound ]] || printf 'inbound:\n%s\n' "$inbound"
+    [[ -z $outbound ]] || printf 'outbound:\n%s\n' "$outbound"
+  } >"$work/$name.yaml"
+  start "$name" "$program" run --config "$work/$name.yaml"
+  for port in "$@"; do
+    wait_started "$started_pid" "port_is_open $port" "$name"
+  done
+}
+
+# Our server and our agent on it; $agent_id is the ID that the server gave the agent.
+start_signet() {
+  start_signet_server "$work/server"
+  signet_ctl "$signet_server_socket" bundle show --format pem >"$work/bundle.pem"
+  start_signet_agent "$work/agent" "$signet_server_port" "$work/bundle.pem" "$(new_token)"
+  wait_for "only_agent_id $signet_server_socket" "$patience" || die "the server has no agent"
+  agent_id=$(only_agent_id "$signet_server_socket")
+}
+
+# --- (a) SPIRE's agent on our server ----------------------------------------------------------
+
+test_spire_agent() {
+  local before serial
+  have signet-server signet || return 0
+  start_signet_server "$work/server"
+  signet_ctl "$signet_server_socket" bundle show --format pem >"$work/bundle.pem"
+  check "our bundle in PEM is a certificate" openssl x509 -in "$work/bundle.pem" -noout
+  start_spire_agent "$work/agent" "$signet_server_port" "$work/bundle.pem" "$(new_token --spiffe-id "$node_id")"
+  pass "SPIRE agent attests by join token"
+  agent_id=$(only_agent_id "$signet_server_socket")
+  check "signet agent list" signet_ctl "$signet_server_socket" agent list
+  check_contains "... shows it" "$agent_id" "$(<"$work/last.out")"
+
+  check "signet entry create" new_entry "$workload_id" "$agent_id" "$(own_uid_selector)"
+  check "signet entry show" signet_ctl "$signet_server_socket" entry show
+  check_contains "... shows the entry" "$workload_id" "$(<"$work/last.out")"
+  check_identity "SPIRE agent" "$spire_agent_socket" "$workload_id"
+  check "an entry under the token's SPIFFE ID" new_entry "$workload_id/alias" "$node_id" "$(own_uid_selector)"
+  check "... reaches the agent too" wait_for \
+    "[[ -n \$(serial_of $spire_agent_socket $workload_id/alias) ]]" "$patience"
+  check_rotation "SPIRE agent" "$spire_agent_socket" "$workload_id" "$peers/workload-client"
+
+  before=$(spire_cli "$signet_server_socket" entry show | sort)
+  stop_process "$signet_server_pid" KILL
+  check_identity "while our server is away" "$spire_agent_socket" "$workload_id"
+  serial=$(serial_of "$spire_agent_socket" "$workload_id")
+  start_signet_server "$work/server"
+  pass "our server starts again after kill -9"
+  check_equal "... with the same entries" "$before" "$(spire_cli "$signet_server_socket" entry show | sort)"
+  check_equal "... the same bundle" "$(<"$work/bundle.pem")" \
+    "$(signet_ctl "$signet_server_socket" bundle show --format pem)"
+  check_equal "... the same agent" "$agent_id" "$(only_agent_id "$signet_server_socket")"
+  check "... and the agent renews there" wait_for \
+    "has_other_serial $spire_agent_socket $workload_id $serial" "$((svid_ttl + patience))"
+}
+
+# --- (b) our agent on SPIRE's server ----------------------------------------------------------
+
+test_spire_server() {
+  local token
+  have signet-agent signet || return 0
+  start_spire_server "$work/server"
+  spire_cli "$spire_server_socket" bundle show >"$work/bundle.pem"
+  token=$(spire_cli "$spire_server_socket" token generate -spiffeID "$node_id" -output json | jq -r .value)
+  start_signet_agent "$work/agent" "$spire_server_port" "$work/bundle.pem" "$token"
+  check "SPIRE server has one agent" wait_for "only_agent_id $spire_server_socket" "$patience"
+  check "an entry on SPIRE server" spire_cli "$spire_server_socket" entry create -spiffeID "$workload_id" \
+    -parentID "$node_id" -selector "$(own_uid_selector)" -x509SVIDTTL "$svid_ttl"
+  check_identity "our agent" "$signet_agent_socket" "$workload_id"
+  check "signet x509 fetch" "$signet_bin/signet" x509 fetch --agent-socket "$signet_agent_socket"
+  check_contains "... shows the SVID" "$workload_id" "$(<"$work/last.out")"
+  check_rotation "our agent" "$signet_agent_socket" "$workload_id" "$peers/workload-client"
+
+  stop_process "$signet_agent_pid" KILL
+  start_signet_agent "$work/agent" "$spire_server_port" "$work/bundle.pem" ""
+  pass "our agent starts again after kill -9 without a token"
+  check_identity "... and serves" "$signet_agent_socket" "$workload_id"
+  check "... as the same agent" only_agent_id "$spire_server_socket"
+}
+
+# --- (c) SPIRE's command line on our admin socket ---------------------------------------------
+
+test_spire_cli() {
+  have signet-server signet || return 0
+  start_signet_server "$work/server"
+  check_cli_entries "$signet_server_socket"
+  check_cli_tokens "$signet_server_socket"
+  check_cli_bundle "$signet_server_socket"
+  check_cli_mint "$signet_server_socket"
+}
+
+# The token is made by SPIRE's command line too.
+test_spire_cli_agents() {
+  local token
+  have signet-server signet || return 0
+  start_signet_server "$work/server"
+  spire_cli "$signet_server_socket" bundle show >"$work/bundle.pem"
+  token=$(spire_cli "$signet_server_socket" token generate -output json | jq -r .value)
+  start_spire_agent "$work/agent" "$signet_server_port" "$work/bundle.pem" "$token"
+  pass "SPIRE agent attests by a token of SPIRE's command line"
+  check_cli_agents "$signet_server_socket" "$(only_agent_id "$signet_server_socket")"
+}
+
+test_spire_cli_local_authority() {
+  have signet-server signet || return 0
+  start_signet_server "$work/server"
+  check_cli_local_authority "$signet_server_socket"
+}
+
+# --- (d) SPIFFE libraries and Envoy on our agent ----------------------------------------------
+
+test_libraries() {
+  have signet-server signet-agent signet || return 0
+  start_signet
+  check "signet entry create" new_entry "$workload_id" "$agent_id" "$(own_uid_selector)"
+  check_identity "our agent" "$signet_agent_socket" "$workload_id"
+  check_rotation go-spiffe "$signet_agent_socket" "$workload_id" "$peers/workload-client"
+  if py_spiffe_is_there; then
+    check_rotation py-spiffe "$signet_agent_socket" "$workload_id" "$python" "$interop_dir/python/x509_source.py"
+  else
+    skip "py-spiffe is not there"
+  fi
+}
+
+# Envoy with our agent as its source of secrets, to a go-spiffe server on our agent.
+test_sds() {
+  local server server_id=spiffe://$trust_domain/server envoy_id=spiffe://$trust_domain/envoy
+  have signet-server signet-agent signet || return 0
+  if [[ ! -x $peers/envoy ]]; then
+    skip "Envoy is not there"
+    return 0
+  fi
+  start_signet
+  server=$(copy_program "$peers/workload-client" server)
+  new_entry "$server_id" "$agent_id" "unix:path:$server" >/dev/null
+  new_entry "$envoy_id" "$agent_id" "unix:path:$(readlink -f "$peers/envoy")" >/dev/null
+  start_listener listener "$server" -socket "unix://$signet_agent_socket" \
+    -listen 127.0.0.1:0 -allow-id "$envoy_id"
+  check_envoy_sds "$listener_address" "$signet_agent_socket" "$envoy_id" "$server_id"
+}
+
+# --- (e) our proxy between others -------------------------------------------------------------
+
+# Each program has a path of its own, and by that an identity of its own.
+test_proxy_inbound() {
+  local proxy client stranger port
+  local proxy_id=spiffe://$trust_domain/proxy client_id=spiffe://$trust_domain/client
+  local stranger_id=spiffe://$trust_domain/stranger
+  have signet-server signet-agent signet signet-proxy || return 0
+  start_signet
+  proxy=$(copy_program "$signet_bin/signet-proxy" proxy)
+  client=$(copy_program "$peers/workload-client" client)
+  stranger=$(copy_program "$peers/workload-client" stranger)
+  new_entry "$proxy_id" "$agent_id" "unix:path:$proxy" >/dev/null
+  new_entry "$client_id" "$agent_id" "unix:path:$client" >/dev/null
+  new_entry "$stranger_id" "$agent_id" "unix:path:$stranger" >/dev/null
+
+  start_listener backend "$peers/workload-client" -plain -listen 127.0.0.1:0
+  port=$(free_port)
+  start_signet_proxy proxy "$proxy" "$signet_agent_socket" \
+    "$(inbound_item "127.0.0.1:$port" "$listener_address" "$client_id")" "" "$port"
+
+  check_echo "go-spiffe client through our inbound proxy" "127.0.0.1:$port" \
+    "$client" -socket "unix://$signet_agent_socket" -expect-id "$proxy_id"
+  check_json "... by TLS 1.3, to the proxy's identity" "$work/dial.json" \
+    '.tls == "TLS 1.3" and .peer_id == $id' --arg id "$proxy_id"
+  check_no_echo "a client whose ID is not allowed is refused" "127.0.0.1:$port" \
+    "$stranger" -socket "unix://$signet_agent_socket" -expect-id "$proxy_id"
+  check_no_echo "plain TCP is refused" "127.0.0.1:$port" "$peers/workload-client" -plain
+
+  mkdir -p "$work/svid"
+  check "the client writes its SVID to files" "$client" -socket "unix://$signet_agent_socket" -once -write "$work/svid"
+  check_openssl "127.0.0.1:$port" "$work/svid" "$client_id"
+  check_envoy_files "127.0.0.1:$port" "$work/svid" "$proxy_id"
+  # The backend tells a connection's line when the connection is over.
+  wait_for '[[ $(backend_lines) == "$(expected_backend_lines)" ]]' 5 || true
+  check_equal "only those who were allowed reached the backend" "$(expected_backend_lines)" "$(backend_lines)"
+}
+
+backend_lines() { jq -r 'select(.message).message' "$work/backend.out" | sort; }
+
+# What the backend of test_proxy_inbound must have been told, sorted.
+expected_backend_lines() {
+  {
+    echo "line for go-spiffe client through our inbound proxy"
+    echo "hello"
+    if [[ -x $peers/envoy ]]; then
+      echo "line for Envoy with SVID files completes mTLS"
+    fi
+  } | sort
+}
+
+test_proxy_outbound() {
+  local proxy server right wrong
+  local proxy_id=spiffe://$trust_domain/proxy server_id=spiffe://$trust_domain/server
+  have signet-server signet-agent signet signet-proxy || return 0
+  start_signet
+  proxy=$(copy_program "$signet_bin/signet-proxy" proxy)
+  server=$(copy_program "$peers/workload-client" server)
+  new_entry "$proxy_id" "$agent_id" "unix:path:$proxy" >/dev/null
+  new_entry "$server_id" "$agent_id" "unix:path:$server" >/dev/null
+
+  start_listener listener "$server" -socket "unix://$signet_agent_socket" -listen 127.0.0.1:0 -allow-id "$proxy_id"
+  right=$(free_port)
+  wrong=$(free_port)
+  start_signet_proxy proxy "$proxy" "$signet_agent_socket" "" "$(
+    outbound_item "127.0.0.1:$right" "$listener_address" "$server_id"
+    outbound_item "127.0.0.1:$wrong" "$listener_address" "$server_id/other"
+  )" "$right" "$wrong"
+
+  check_echo "our outbound proxy to a go-spiffe server" "127.0.0.1:$right" "$peers/workload-client" -plain
+  check "the server saw the proxy's identity" wait_for \
+    "grep -q '\"event\":\"served\",\"peer_id\":\"$proxy_id\"' $work/listener.out" "$patience"
+  check_no_echo "our outbound proxy refuses a server whose ID it does not expect" "127.0.0.1:$wrong" \
+    "$peers/workload-client" -plain
+}
+
+# ----------------------------------------------------------------------------------------------
+
+readonly all_tests=(spire_agent spire_server spire_cli spire_cli_agents spire_cli_local_authority
+  libraries sds proxy_inbound proxy_outbound)
+
+if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
+  printf 'neither signet-server nor signet-agent is in %s: build them, or set SIGNET_BIN\n' "$signet_bin" >&2
+  exit 77
+fi
+need_peers spire-server spire-agent spire-cli workload-client
+begin_run
+run_tests "$@"
+close_run
