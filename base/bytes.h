@@ -29,7 +29,8 @@ bool EqualConstantTime(ByteView a, ByteView b);
 // Lower case, two letters a byte.
 std::string EncodeHex(ByteView bytes);
 std::optional<Bytes> DecodeHex(std::string_view text);
-// RFC 4648, 4: standard alphabet with padding. Decoding is strict: no white space, canonical padding.
+// RFC 4648, 4: standard alphabet with padding. Decoding is strict: no white space, canonical
+// padding.
 std::string EncodeBase64(ByteView bytes);
 std::optional<Bytes> DecodeBase64(std::string_view text);
 // RFC 4648, 5 without padding, as JOSE uses it. Decoding refuses padding and stray bits.

@@ -26,10 +26,10 @@ std::string FormatDuration(Duration duration) {
     Duration size;
     const char* name;
   };
-  static constexpr Unit kUnits[] = {{std::chrono::hours(24), "d"},  {std::chrono::hours(1), "h"},
-                                    {std::chrono::minutes(1), "m"}, {std::chrono::seconds(1), "s"},
-                                    {std::chrono::milliseconds(1), "ms"},
-                                    {std::chrono::microseconds(1), "us"}};
+  static constexpr Unit kUnits[] = {
+      {std::chrono::hours(24), "d"},        {std::chrono::hours(1), "h"},
+      {std::chrono::minutes(1), "m"},       {std::chrono::seconds(1), "s"},
+      {std::chrono::milliseconds(1), "ms"}, {std::chrono::microseconds(1), "us"}};
   std::string text = duration < Duration::zero() ? "-" : "";
   Duration rest = duration < Duration::zero() ? -duration : duration;
   int shown = 0;

@@ -44,7 +44,8 @@ struct ConfigMap::State {
 std::string ConfigProblems::Text() const {
   std::string text;
   for (const ConfigProblem& p : problems_) {
-    text += p.line > 0 ? fmt::format("{}:{}: {}", p.file, p.line, p.message) : fmt::format("{}: {}", p.file, p.message);
+    text += p.line > 0 ? fmt::format("{}:{}: {}", p.file, p.line, p.message)
+                       : fmt::format("{}: {}", p.file, p.message);
     if (!p.hint.empty()) text += fmt::format(" ({})", p.hint);
     text += '\n';
   }
@@ -70,11 +71,13 @@ ConfigMap ConfigMap::Parse(std::string_view text, std::string name, ConfigProble
   try {  // yaml-cpp throws
     state->node = YAML::Load(std::string(text));
   } catch (const YAML::Exception& e) {
-    problems->Add({state->file, e.mark.is_null() ? 0 : e.mark.line + 1, "not valid YAML: " + e.msg, {}});
+    problems->Add(
+        {state->file, e.mark.is_null() ? 0 : e.mark.line + 1, "not valid YAML: " + e.msg, {}});
     state->node = YAML::Node(YAML::NodeType::Map);
   }
   if (!state->node.IsMap() && !state->node.IsNull()) {
-    problems->Add({state->file, LineOf(state->node), "the file must hold a map of settings", "key: value, a line each"});
+    problems->Add({state->file, LineOf(state->node), "the file must hold a map of settings",
+                   "key: value, a line each"});
     state->node = YAML::Node(YAML::NodeType::Map);
   }
   if (state->node.IsNull()) state->node = YAML::Node(YAML::NodeType::Map);
@@ -83,7 +86,8 @@ ConfigMap ConfigMap::Parse(std::string_view text, std::string name, ConfigProble
   for (const auto& item : map.state_->node) {
     if (!item.first.IsScalar()) continue;
     if (!seen.insert(item.first.Scalar()).second)
-      map.ProblemAtLine(LineOf(item.first), fmt::format("'{}' is set twice", item.first.Scalar()), "keep one");
+      map.ProblemAtLine(LineOf(item.first), fmt::format("'{}' is set twice", item.first.Scalar()),
+                        "keep one");
   }
   return map;
 }
@@ -131,25 +135,28 @@ bool ConfigMap::Bool(std::string_view key, bool fallback) {
   return fallback;
 }
 
-std::int64_t ConfigMap::Int(std::string_view key, std::int64_t fallback, std::int64_t min, std::int64_t max) {
+std::int64_t ConfigMap::Int(std::string_view key, std::int64_t fallback, std::int64_t min,
+                            std::int64_t max) {
   const auto text = String(key);
   if (!text) return fallback;
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error == std::errc() && end == text->data() + text->size() && value >= min && value <= max) return value;
+  if (error == std::errc() && end == text->data() + text->size() && value >= min && value <= max)
+    return value;
   Problem(key, fmt::format("'{}{}' is '{}'", state_->prefix, key, *text),
           fmt::format("a whole number from {} to {}", min, max));
   return fallback;
 }
 
-signet::Duration ConfigMap::Duration(std::string_view key, signet::Duration fallback, signet::Duration min,
-                                     signet::Duration max) {
+signet::Duration ConfigMap::Duration(std::string_view key, signet::Duration fallback,
+                                     signet::Duration min, signet::Duration max) {
   const auto text = String(key);
   if (!text) return fallback;
   const auto value = ParseDuration(*text);
   if (value && *value >= min && *value <= max) return *value;
   Problem(key, fmt::format("'{}{}' is '{}'", state_->prefix, key, *text),
-          fmt::format("a duration such as 90s or 1h30m, from {} to {}", FormatDuration(min), FormatDuration(max)));
+          fmt::format("a duration such as 90s or 1h30m, from {} to {}", FormatDuration(min),
+                      FormatDuration(max)));
   return fallback;
 }
 
@@ -158,7 +165,8 @@ std::optional<ConfigMap> ConfigMap::Map(std::string_view key) {
   if (!Has(key)) return std::nullopt;
   const YAML::Node value = std::as_const(state_->node)[std::string(key)];
   if (!value.IsMap()) {
-    Problem(key, fmt::format("'{}{}' must be a map", state_->prefix, key), "indented key: value lines");
+    Problem(key, fmt::format("'{}{}' must be a map", state_->prefix, key),
+            "indented key: value lines");
     return std::nullopt;
   }
   auto state = std::make_unique<State>();
@@ -175,12 +183,14 @@ std::vector<ConfigMap> ConfigMap::Maps(std::string_view key) {
   if (!Has(key)) return maps;
   const YAML::Node value = std::as_const(state_->node)[std::string(key)];
   if (!value.IsSequence()) {
-    Problem(key, fmt::format("'{}{}' must be a list", state_->prefix, key), "items that start with '- '");
+    Problem(key, fmt::format("'{}{}' must be a list", state_->prefix, key),
+            "items that start with '- '");
     return maps;
   }
   for (std::size_t i = 0; i < value.size(); ++i) {
     if (!value[i].IsMap()) {
-      ProblemAtLine(LineOf(value[i]), fmt::format("'{}{}[{}]' must be a map", state_->prefix, key, i));
+      ProblemAtLine(LineOf(value[i]),
+                    fmt::format("'{}{}[{}]' must be a map", state_->prefix, key, i));
       continue;
     }
     auto state = std::make_unique<State>();
@@ -199,14 +209,16 @@ std::vector<ConfigScalar> ConfigMap::Scalars(std::string_view key) {
   if (!Has(key)) return scalars;
   const YAML::Node value = std::as_const(state_->node)[std::string(key)];
   if (!value.IsSequence()) {
-    Problem(key, fmt::format("'{}{}' must be a list", state_->prefix, key), "items that start with '- '");
+    Problem(key, fmt::format("'{}{}' must be a list", state_->prefix, key),
+            "items that start with '- '");
     return scalars;
   }
   for (std::size_t i = 0; i < value.size(); ++i) {
     if (value[i].IsScalar())
       scalars.push_back({value[i].Scalar(), LineOf(value[i])});
     else
-      ProblemAtLine(LineOf(value[i]), fmt::format("'{}{}[{}]' must be a text", state_->prefix, key, i));
+      ProblemAtLine(LineOf(value[i]),
+                    fmt::format("'{}{}[{}]' must be a text", state_->prefix, key, i));
   }
   return scalars;
 }
@@ -231,7 +243,8 @@ void ConfigMap::Finish() {
         hint = fmt::format("did you mean '{}'?", known);
       }
     }
-    ProblemAtLine(LineOf(item.first), fmt::format("unknown setting '{}{}'", state_->prefix, name), hint);
+    ProblemAtLine(LineOf(item.first), fmt::format("unknown setting '{}{}'", state_->prefix, name),
+                  hint);
   }
 }
 
@@ -243,9 +256,9 @@ std::optional<Duration> ParseDuration(std::string_view text) {
     std::string_view name;
     std::int64_t nanoseconds;
   };
-  static constexpr Unit kUnits[] = {{"ms", 1'000'000},           {"us", 1'000},
-                                    {"s", 1'000'000'000},        {"m", 60'000'000'000},
-                                    {"h", 3'600'000'000'000},    {"d", 86'400'000'000'000}};
+  static constexpr Unit kUnits[] = {{"ms", 1'000'000},        {"us", 1'000},
+                                    {"s", 1'000'000'000},     {"m", 60'000'000'000},
+                                    {"h", 3'600'000'000'000}, {"d", 86'400'000'000'000}};
   if (text.empty()) return std::nullopt;
   std::int64_t total = 0;
   while (!text.empty()) {
@@ -253,11 +266,13 @@ std::optional<Duration> ParseDuration(std::string_view text) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     if (error != std::errc() || count < 0) return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    const Unit* unit = std::ranges::find_if(kUnits, [&](const Unit& u) { return text.starts_with(u.name); });
+    const Unit* unit =
+        std::ranges::find_if(kUnits, [&](const Unit& u) { return text.starts_with(u.name); });
     if (unit == std::end(kUnits)) return std::nullopt;
     text.remove_prefix(unit->name.size());
     std::int64_t part = 0;
-    if (__builtin_mul_overflow(count, unit->nanoseconds, &part) || __builtin_add_overflow(total, part, &total))
+    if (__builtin_mul_overflow(count, unit->nanoseconds, &part) ||
+        __builtin_add_overflow(total, part, &total))
       return std::nullopt;
   }
   return Duration(total);

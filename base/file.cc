@@ -17,7 +17,8 @@ Result<UniqueFd> OpenForReading(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.valid()) return fd;
   if (errno == ENOENT) return Fail(Code::kNotFound, kFileMissing, path);
-  return Fail(Code::kPermissionDenied, kFileUnreadable, fmt::format("{}: {}", path, ErrnoText(errno)));
+  return Fail(Code::kPermissionDenied, kFileUnreadable,
+              fmt::format("{}: {}", path, ErrnoText(errno)));
 }
 
 // Reads to the end into `out` (resized by the caller through `grow`).
@@ -26,11 +27,13 @@ Result<std::size_t> ReadAll(int fd, const std::string& path, std::size_t limit, 
   std::size_t done = 0;
   while (true) {
     if (done > limit)
-      return Fail(Code::kOutOfRange, kFileTooLarge, fmt::format("{}: more than {} bytes", path, limit));
+      return Fail(Code::kOutOfRange, kFileTooLarge,
+                  fmt::format("{}: more than {} bytes", path, limit));
     std::span<std::uint8_t> room = at(done);
     const ssize_t got = read(fd, room.data(), room.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Fail(Code::kInternal, kFileUnreadable, fmt::format("{}: {}", path, ErrnoText(errno)));
+    if (got < 0)
+      return Fail(Code::kInternal, kFileUnreadable, fmt::format("{}: {}", path, ErrnoText(errno)));
     if (got == 0) return done;
     done += static_cast<std::size_t>(got);
   }
@@ -41,7 +44,8 @@ Status WriteAll(int fd, ByteView content, const std::string& path) {
   while (done < content.size()) {
     const ssize_t put = write(fd, content.data() + done, content.size() - done);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
+    if (put < 0)
+      return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
     done += static_cast<std::size_t>(put);
   }
   return {};
@@ -61,7 +65,7 @@ std::string ErrnoText(int error) {
 
 Result<Bytes> ReadFile(const std::string& path, std::size_t limit) {
   SIGNET_TRY(UniqueFd fd, OpenForReading(path));
-  struct stat st {};
+  struct stat st{};
   if (fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
     return Fail(Code::kInvalidArgument, kFileUnreadable, path + ": not a regular file");
   Bytes content;
@@ -75,14 +79,16 @@ Result<Bytes> ReadFile(const std::string& path, std::size_t limit) {
 
 Result<SecretBytes> ReadSecretFile(const std::string& path, std::size_t limit) {
   SIGNET_TRY(UniqueFd fd, OpenForReading(path));
-  struct stat st {};
+  struct stat st{};
   if (fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
     return Fail(Code::kInvalidArgument, kFileUnreadable, path + ": not a regular file");
   if ((st.st_mode & 077) != 0 || (st.st_uid != geteuid() && st.st_uid != 0))
-    return Fail(Code::kPermissionDenied, kFilePermissionsLax,
-                fmt::format("{} has mode {:04o} and owner {}; run: chmod 0600 {} (and chown it to the user of "
-                            "this program)",
-                            path, st.st_mode & 07777, st.st_uid, path));
+    return Fail(
+        Code::kPermissionDenied, kFilePermissionsLax,
+        fmt::format(
+            "{} has mode {:04o} and owner {}; run: chmod 0600 {} (and chown it to the user of "
+            "this program)",
+            path, st.st_mode & 07777, st.st_uid, path));
   // A fixed buffer: growing would leave copies of the secret behind.
   SecretBytes room(limit + 1);
   SIGNET_TRY(const std::size_t size, ReadAll(fd.get(), path, limit, [&](std::size_t done) {
@@ -95,19 +101,23 @@ Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mod
   const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
   UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd.valid())
-    return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", temporary, ErrnoText(errno)));
+    return Fail(Code::kInternal, kFileWriteFailed,
+                fmt::format("{}: {}", temporary, ErrnoText(errno)));
   Status written = WriteAll(fd.get(), content, temporary);
   if (written && (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0))
-    written = Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", temporary, ErrnoText(errno)));
+    written =
+        Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", temporary, ErrnoText(errno)));
   fd.Reset();
   if (written && rename(temporary.c_str(), path.c_str()) != 0)
-    written = Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
+    written =
+        Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
   if (!written) {
     unlink(temporary.c_str());
     return written;
   }
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  UniqueFd directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd directory(
+      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid() || fsync(directory.get()) != 0)
     return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", folder, ErrnoText(errno)));
   return {};
@@ -120,18 +130,22 @@ Status EnsureDirectory(const std::string& path, mode_t mode) {
   if (folder.has_parent_path() && folder.parent_path() != folder)
     SIGNET_RETURN_IF_ERROR(EnsureDirectory(folder.parent_path().string(), 0755));
   if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
-    return Fail(Code::kInternal, kFileWriteFailed, fmt::format("cannot create folder {}: {}", path, ErrnoText(errno)));
+    return Fail(Code::kInternal, kFileWriteFailed,
+                fmt::format("cannot create folder {}: {}", path, ErrnoText(errno)));
   return {};
 }
 
 Result<FileLock> FileLock::Acquire(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd.valid()) return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
+  if (!fd.valid())
+    return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
-    return Fail(Code::kFailedPrecondition, kAlreadyRunning,
-                fmt::format("{} is locked; another process uses this folder. Stop it, or give this one a data "
-                            "directory of its own",
-                            path));
+    return Fail(
+        Code::kFailedPrecondition, kAlreadyRunning,
+        fmt::format(
+            "{} is locked; another process uses this folder. Stop it, or give this one a data "
+            "directory of its own",
+            path));
   return FileLock(std::move(fd));
 }
 

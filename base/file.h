@@ -51,8 +51,8 @@ Result<Bytes> ReadFile(const std::string& path, std::size_t limit);
 // for group or others. Fails also with kFilePermissionsLax, and says the chmod.
 Result<SecretBytes> ReadSecretFile(const std::string& path, std::size_t limit);
 
-// Writes a temporary file beside `path`, fsyncs it, renames it over `path`, fsyncs the folder: after
-// success the new content survives a power cut, after failure the old one is untouched.
+// Writes a temporary file beside `path`, fsyncs it, renames it over `path`, fsyncs the folder:
+// after success the new content survives a power cut, after failure the old one is untouched.
 Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mode);
 
 // Creates the folder (and parents) with `mode` when missing.

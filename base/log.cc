@@ -9,12 +9,18 @@ namespace {
 
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::kTrace: return spdlog::level::trace;
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarn: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
-    case LogLevel::kOff: return spdlog::level::off;
+    case LogLevel::kTrace:
+      return spdlog::level::trace;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kOff:
+      return spdlog::level::off;
   }
   return spdlog::level::off;
 }
@@ -31,8 +37,8 @@ bool NeedsQuotes(std::string_view value) {
 }  // namespace
 
 bool ParseLogLevel(std::string_view text, LogLevel* level) {
-  for (const LogLevel candidate : {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
-                                   LogLevel::kError, LogLevel::kOff}) {
+  for (const LogLevel candidate : {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo,
+                                   LogLevel::kWarn, LogLevel::kError, LogLevel::kOff}) {
     if (text == LevelName(candidate)) {
       *level = candidate;
       return true;
@@ -78,7 +84,8 @@ Logger Logger::Null() {
 }
 
 LogLevel Logger::level() const {
-  for (const LogLevel level : {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError})
+  for (const LogLevel level :
+       {LogLevel::kTrace, LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError})
     if (ToSpdlog(level) == logger_->level()) return level;
   return LogLevel::kOff;
 }
@@ -96,7 +103,8 @@ void Logger::Write(LogLevel level, std::string_view message, LogFields fields) c
     line = EscapeForLog(message);
     for (const LogField& field : fields) {
       const std::string value = EscapeForLog(field.value, 4096);
-      line += NeedsQuotes(value) ? fmt::format(" {}=\"{}\"", field.key, value) : fmt::format(" {}={}", field.key, value);
+      line += NeedsQuotes(value) ? fmt::format(" {}=\"{}\"", field.key, value)
+                                 : fmt::format(" {}={}", field.key, value);
     }
   }
   logger_->log(ToSpdlog(level), "{}", line);

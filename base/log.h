@@ -41,10 +41,18 @@ class Logger {
   ~Logger();
   Logger(Logger&&) noexcept;
 
-  void Debug(std::string_view message, LogFields fields = {}) const { Write(LogLevel::kDebug, message, fields); }
-  void Info(std::string_view message, LogFields fields = {}) const { Write(LogLevel::kInfo, message, fields); }
-  void Warn(std::string_view message, LogFields fields = {}) const { Write(LogLevel::kWarn, message, fields); }
-  void Error(std::string_view message, LogFields fields = {}) const { Write(LogLevel::kError, message, fields); }
+  void Debug(std::string_view message, LogFields fields = {}) const {
+    Write(LogLevel::kDebug, message, fields);
+  }
+  void Info(std::string_view message, LogFields fields = {}) const {
+    Write(LogLevel::kInfo, message, fields);
+  }
+  void Warn(std::string_view message, LogFields fields = {}) const {
+    Write(LogLevel::kWarn, message, fields);
+  }
+  void Error(std::string_view message, LogFields fields = {}) const {
+    Write(LogLevel::kError, message, fields);
+  }
 
   LogLevel level() const;
   void SetLevel(LogLevel level) const;
@@ -55,7 +63,8 @@ class Logger {
   LogFormat format_ = LogFormat::kText;
 };
 
-// The text with control bytes, quotes and backslashes escaped, as JSON does; cut after `limit` bytes.
+// The text with control bytes, quotes and backslashes escaped, as JSON does; cut after `limit`
+// bytes.
 std::string EscapeForLog(std::string_view text, std::size_t limit = 1024);
 
 }  // namespace signet

@@ -56,41 +56,50 @@ void Histogram::Observe(double value) { histogram_.Observe(value); }
 Metrics::Metrics() : state_(std::make_unique<State>()) {}
 Metrics::~Metrics() = default;
 
-Counter& Metrics::Counter(const std::string& name, const std::string& help, const MetricLabels& labels) {
+Counter& Metrics::Counter(const std::string& name, const std::string& help,
+                          const MetricLabels& labels) {
   const std::lock_guard lock(state_->mutex);
-  auto& metric = prometheus::BuildCounter().Name(name).Help(help).Register(state_->registry).Add(labels);
+  auto& metric =
+      prometheus::BuildCounter().Name(name).Help(help).Register(state_->registry).Add(labels);
   auto& held = state_->counters[&metric];
   if (!held) held.reset(new signet::Counter(metric));
   return *held;
 }
 
-Gauge& Metrics::Gauge(const std::string& name, const std::string& help, const MetricLabels& labels) {
+Gauge& Metrics::Gauge(const std::string& name, const std::string& help,
+                      const MetricLabels& labels) {
   const std::lock_guard lock(state_->mutex);
-  auto& metric = prometheus::BuildGauge().Name(name).Help(help).Register(state_->registry).Add(labels);
+  auto& metric =
+      prometheus::BuildGauge().Name(name).Help(help).Register(state_->registry).Add(labels);
   auto& held = state_->gauges[&metric];
   if (!held) held.reset(new signet::Gauge(metric));
   return *held;
 }
 
-Histogram& Metrics::Histogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
-                              const MetricLabels& labels) {
+Histogram& Metrics::Histogram(const std::string& name, const std::string& help,
+                              const std::vector<double>& bounds, const MetricLabels& labels) {
   const std::lock_guard lock(state_->mutex);
-  auto& metric = prometheus::BuildHistogram().Name(name).Help(help).Register(state_->registry).Add(labels, bounds);
+  auto& metric = prometheus::BuildHistogram()
+                     .Name(name)
+                     .Help(help)
+                     .Register(state_->registry)
+                     .Add(labels, bounds);
   auto& held = state_->histograms[&metric];
   if (!held) held.reset(new signet::Histogram(metric));
   return *held;
 }
 
-void Metrics::GaugeFrom(const std::string& name, const std::string& help, std::function<double()> read,
-                        const MetricLabels& labels) {
+void Metrics::GaugeFrom(const std::string& name, const std::string& help,
+                        std::function<double()> read, const MetricLabels& labels) {
   const std::lock_guard lock(state_->mutex);
   state_->callbacks.push_back({name, help, labels, prometheus::MetricType::Gauge, std::move(read)});
 }
 
-void Metrics::CounterFrom(const std::string& name, const std::string& help, std::function<double()> read,
-                          const MetricLabels& labels) {
+void Metrics::CounterFrom(const std::string& name, const std::string& help,
+                          std::function<double()> read, const MetricLabels& labels) {
   const std::lock_guard lock(state_->mutex);
-  state_->callbacks.push_back({name, help, labels, prometheus::MetricType::Counter, std::move(read)});
+  state_->callbacks.push_back(
+      {name, help, labels, prometheus::MetricType::Counter, std::move(read)});
 }
 
 std::string Metrics::Text() const {
@@ -102,7 +111,8 @@ std::string Metrics::Text() const {
   std::vector<prometheus::MetricFamily> families = state_->registry.Collect();
   for (const Callback& callback : callbacks) {
     prometheus::MetricFamily read = Read(callback);
-    auto same = std::ranges::find_if(families, [&](const auto& family) { return family.name == read.name; });
+    auto same = std::ranges::find_if(families,
+                                     [&](const auto& family) { return family.name == read.name; });
     if (same == families.end())
       families.push_back(std::move(read));
     else

@@ -61,11 +61,13 @@ class Metrics {
 
   // The same name and labels give the same series. Names are full, such as
   // "signet_server_svids_issued_total"; labels must come from a small closed set.
-  signet::Counter& Counter(const std::string& name, const std::string& help, const MetricLabels& labels = {});
-  signet::Gauge& Gauge(const std::string& name, const std::string& help, const MetricLabels& labels = {});
+  signet::Counter& Counter(const std::string& name, const std::string& help,
+                           const MetricLabels& labels = {});
+  signet::Gauge& Gauge(const std::string& name, const std::string& help,
+                       const MetricLabels& labels = {});
   // `bounds`: upper bounds of the buckets, rising.
-  signet::Histogram& Histogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
-                               const MetricLabels& labels = {});
+  signet::Histogram& Histogram(const std::string& name, const std::string& help,
+                               const std::vector<double>& bounds, const MetricLabels& labels = {});
   // `read` is called at each scrape, from the scraping thread; it must be quick.
   void GaugeFrom(const std::string& name, const std::string& help, std::function<double()> read,
                  const MetricLabels& labels = {});

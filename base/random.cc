@@ -20,7 +20,9 @@ std::uint64_t Random::Below(std::uint64_t bound) {
   return value % bound;
 }
 
-double Random::Unit() { return static_cast<double>(Below(1ULL << 53)) / static_cast<double>(1ULL << 53); }
+double Random::Unit() {
+  return static_cast<double>(Below(1ULL << 53)) / static_cast<double>(1ULL << 53);
+}
 
 std::string Random::Uuid() {
   std::array<std::uint8_t, 16> b{};
@@ -28,7 +30,8 @@ std::string Random::Uuid() {
   b[6] = static_cast<std::uint8_t>((b[6] & 0x0f) | 0x40);
   b[8] = static_cast<std::uint8_t>((b[8] & 0x3f) | 0x80);
   return fmt::format(
-      "{:02x}{:02x}{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}{:02x}{:02x}{:02x}{:02x}",
+      "{:02x}{:02x}{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}{:02x}{:02x}{:"
+      "02x}{:02x}",
       b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
       b[15]);
 }

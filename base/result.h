@@ -68,12 +68,12 @@ using Status = Result<void>;
 #define SIGNET_CONCAT(a, b) SIGNET_CONCAT_INNER(a, b)
 #define SIGNET_TRY(declaration, expression) \
   SIGNET_TRY_INNER(SIGNET_CONCAT(signet_try_, __LINE__), declaration, expression)
-#define SIGNET_TRY_INNER(temporary, declaration, expression)                            \
-  auto temporary = (expression);                                                        \
+#define SIGNET_TRY_INNER(temporary, declaration, expression)                              \
+  auto temporary = (expression);                                                          \
   if (!temporary) return ::tl::unexpected<::signet::Error>(std::move(temporary).error()); \
   declaration = std::move(*temporary)
-#define SIGNET_RETURN_IF_ERROR(expression)                                              \
-  do {                                                                                  \
-    if (auto signet_status = (expression); !signet_status)                              \
-      return ::tl::unexpected<::signet::Error>(std::move(signet_status).error());       \
+#define SIGNET_RETURN_IF_ERROR(expression)                                        \
+  do {                                                                            \
+    if (auto signet_status = (expression); !signet_status)                        \
+      return ::tl::unexpected<::signet::Error>(std::move(signet_status).error()); \
   } while (false)
