@@ -1,0 +1,22 @@
+// Distinguished names (RFC 5280, 4.1.2.4) as we write them: one attribute per
+// RelativeDistinguishedName, PrintableString where the letters allow it, else UTF8String.
+#pragma once
+
+#include <span>
+
+#include "ca/x509/profile.h"
+
+namespace signet::ca {
+
+// DER Name. Fails with kProfileRefused on a malformed OID or a value that is empty or no UTF-8.
+Result<Bytes> MakeName(std::span<const NameAttribute> attributes);
+
+// The subject of a leaf: the profile's own, or C=US, O=SPIRE; the first DNS name, where there is
+// one, is its only CN. Fails with kProfileRefused when the profile's own is no Name.
+Result<Bytes> LeafSubject(const LeafProfile& profile);
+
+// The subject of a root: the profile's own, or C=US, O=SPIFFE, then the serial in decimal as
+// serialNumber, which keeps roots of one trust domain apart.
+Result<Bytes> RootSubject(const RootProfile& profile, ByteView serial);
+
+}  // namespace signet::ca
