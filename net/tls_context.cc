@@ -1,0 +1,245 @@
+#include <fmt/format.h>
+#include <openssl/x509.h>
+
+#include "ca/crypto/digest.h"
+#include "net/tls_internal.h"
+
+namespace signet::net {
+namespace {
+
+constexpr char kCipherSuites[] =
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+constexpr char kGroups[] = "X25519:P-256";
+constexpr char kSignatureAlgorithms[] =
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"
+    "RSA+SHA256:RSA+SHA384:RSA+SHA512";
+constexpr long kMaxPeerChainBytes = 96L * 1024;
+constexpr std::size_t kMaxAlpnName = 255;
+
+tl::unexpected<Error> ContextFailed(std::string_view what) {
+  return Fail(Code::kInvalidArgument, kTlsContextFailed,
+              fmt::format("{}: {}", what, TakeSslError()));
+}
+
+Result<Bytes> EncodeDer(X509* certificate) {
+  const int size = i2d_X509(certificate, nullptr);
+  if (size <= 0 || static_cast<std::size_t>(size) > ca::kMaxCertificateBytes)
+    return Fail(Code::kInvalidArgument, ca::kCertificateMalformed, "unusable size");
+  Bytes der(static_cast<std::size_t>(size));
+  std::uint8_t* out = der.data();
+  if (i2d_X509(certificate, &out) != size)
+    return Fail(Code::kInvalidArgument, ca::kCertificateMalformed, "cannot be encoded");
+  return der;
+}
+
+// What the peer presented, leaf first. OpenSSL states the leaf apart and once more in its list of
+// all: the leaf is only ever taken from its own place.
+Result<std::vector<Bytes>> PresentedDer(X509_STORE_CTX* store) {
+  X509* leaf = X509_STORE_CTX_get0_cert(store);
+  if (leaf == nullptr) return Fail(Code::kUnauthenticated, kTlsNoPeerCertificate, "no leaf");
+  const STACK_OF(X509)* all = X509_STORE_CTX_get0_untrusted(store);
+  const int count = all == nullptr ? 0 : sk_X509_num(all);
+  if (count > static_cast<int>(ca::kMaxChainLength))
+    return Fail(Code::kUnauthenticated, ca::kCertificateMalformed,
+                fmt::format("{} certificates; at most {} are read", count, ca::kMaxChainLength));
+  std::vector<Bytes> presented;
+  SIGNET_TRY(Bytes leaf_der, EncodeDer(leaf));
+  presented.push_back(std::move(leaf_der));
+  for (int i = 0; i < count; ++i) {
+    X509* other = sk_X509_value(all, i);
+    if (other == leaf) continue;
+    SIGNET_TRY(Bytes der, EncodeDer(other));
+    presented.push_back(std::move(der));
+  }
+  return presented;
+}
+
+Result<std::shared_ptr<const PeerIdentity>> VerifyPresented(const ContextParts& parts,
+                                                            X509_STORE_CTX* store) {
+  SIGNET_TRY(const std::vector<Bytes> presented, PresentedDer(store));
+  SIGNET_TRY(const ca::Chain chain, parts.certificates.Parse(presented));
+  SIGNET_TRY(std::shared_ptr<const PeerIdentity> peer, parts.verifier->Verify(chain));
+  if (peer == nullptr)
+    return Fail(Code::kInternal, kTlsPeerRefused, "the verifier named no identity");
+  parts.certificates.Keep(chain);
+  return peer;
+}
+
+// Stands in for all of OpenSSL's chain building: the answer is the PeerVerifier's alone.
+int OnVerify(X509_STORE_CTX* store, void* argument) {
+  const auto& parts = *static_cast<const ContextParts*>(argument);
+  const auto* ssl = static_cast<const SSL*>(
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* record = static_cast<HandshakeRecord*>(SSL_get_app_data(ssl));
+  auto verified = VerifyPresented(parts, store);
+  if (!verified) {
+    record->refusal = std::move(verified).error();
+    X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);  // alert bad_certificate
+    return 0;
+  }
+  record->peer = std::move(*verified);
+  X509_STORE_CTX_set_error(store, X509_V_OK);
+  return 1;
+}
+
+int OnAlpnOffer(SSL*, const unsigned char** out, unsigned char* out_length,
+                const unsigned char* offered, unsigned int offered_length, void* argument) {
+  const std::string_view list(reinterpret_cast<const char*>(offered), offered_length);
+  for (const std::string& accepted : static_cast<const ContextParts*>(argument)->options.alpn) {
+    for (std::size_t at = 0; at < list.size();) {
+      const auto length = static_cast<unsigned char>(list[at]);
+      if (list.substr(at + 1, length) == accepted) {
+        *out = offered + at + 1;
+        *out_length = length;
+        return SSL_TLSEXT_ERR_OK;
+      }
+      at += 1u + length;
+    }
+  }
+  return SSL_TLSEXT_ERR_ALERT_FATAL;  // no_application_protocol
+}
+
+Status SetAlpn(ContextParts* parts) {
+  Bytes list;
+  for (const std::string& name : parts->options.alpn) {
+    if (name.empty() || name.size() > kMaxAlpnName) return ContextFailed("ALPN name");
+    list.push_back(static_cast<std::uint8_t>(name.size()));
+    list.insert(list.end(), name.begin(), name.end());
+  }
+  if (list.empty()) return {};
+  if (parts->options.role == TlsRole::kServer)
+    SSL_CTX_set_alpn_select_cb(parts->context.get(), OnAlpnOffer, parts);
+  else if (SSL_CTX_set_alpn_protos(parts->context.get(), list.data(),
+                                   static_cast<unsigned>(list.size())) != 0)  // 0 is success
+    return ContextFailed("ALPN");
+  return {};
+}
+
+// A key in another library context is loaded into that one, so that no lock is shared with others.
+Status UseKey(SSL_CTX* context, const ca::PrivateKey& key, const TlsLibrary* library) {
+  if (library == nullptr)
+    return SSL_CTX_use_PrivateKey(context, key.handle()) == 1 ? Status() : ContextFailed("key");
+  const SecretBytes pkcs8 = key.ToPkcs8();
+  const std::uint8_t* in = pkcs8.view().data();
+  const PkeyPtr own(d2i_AutoPrivateKey_ex(nullptr, &in, static_cast<long>(pkcs8.size()),
+                                          library->handle(), nullptr));
+  if (own == nullptr || SSL_CTX_use_PrivateKey(context, own.get()) != 1)
+    return ContextFailed("key");
+  return {};
+}
+
+Status UseIdentity(SSL_CTX* context, const TlsIdentity& identity, const TlsLibrary* library) {
+  if (identity.chain.empty() || identity.key == nullptr)
+    return ContextFailed("an identity has a certificate and a key");
+  for (std::size_t i = 0; i < identity.chain.size(); ++i) {
+    const ByteView der = identity.chain[i].der();
+    const std::uint8_t* in = der.data();
+    X509* raw = X509_new_ex(library == nullptr ? nullptr : library->handle(), nullptr);
+    if (raw != nullptr) d2i_X509(&raw, &in, static_cast<long>(der.size()));  // frees it on failure
+    const X509Ptr certificate(raw);
+    if (certificate == nullptr ||
+        (i == 0 ? SSL_CTX_use_certificate(context, certificate.get())
+                : static_cast<int>(SSL_CTX_add1_chain_cert(context, certificate.get()))) != 1)
+      return ContextFailed(fmt::format("certificate {} of the chain", i));
+  }
+  SIGNET_RETURN_IF_ERROR(UseKey(context, *identity.key, library));
+  if (SSL_CTX_check_private_key(context) != 1)
+    return ContextFailed("the key is not the certificate's");
+  return {};
+}
+
+Status Configure(ContextParts* parts) {
+  SSL_CTX* context = parts->context.get();
+  const bool set = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
+                   SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
+                   SSL_CTX_set_ciphersuites(context, kCipherSuites) == 1 &&
+                   SSL_CTX_set1_groups_list(context, kGroups) == 1 &&
+                   SSL_CTX_set1_sigalgs_list(context, kSignatureAlgorithms) == 1 &&
+                   SSL_CTX_set_num_tickets(context, 0) == 1 &&
+                   SSL_CTX_set_max_early_data(context, 0) == 1;
+  if (!set) return ContextFailed("settings");
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);  // truncation is an error
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_max_cert_list(context, kMaxPeerChainBytes);
+  const bool required = parts->options.role == TlsRole::kClient ||
+                        parts->options.client_certificate == ClientCertificate::kRequired;
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                     nullptr);
+  SSL_CTX_set_cert_verify_callback(context, OnVerify, parts);
+  return SetAlpn(parts);
+}
+
+}  // namespace
+
+std::string TakeSslError() {
+  const unsigned long code = ERR_peek_last_error();
+  const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+  ERR_clear_error();
+  return reason == nullptr ? "no further detail" : reason;
+}
+
+Result<ca::Chain> CertificateCache::Parse(std::span<const Bytes> presented) {
+  ca::Chain chain;
+  for (const Bytes& der : presented) {
+    std::optional<ca::Certificate> held;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = held_.find(ca::Sha256(der));
+      if (found != held_.end()) held = found->second;
+    }
+    if (!held) {
+      SIGNET_TRY(ca::Certificate parsed, ca::Certificate::Parse(der));
+      held = std::move(parsed);
+    }
+    chain.push_back(std::move(*held));
+  }
+  return chain;
+}
+
+void CertificateCache::Keep(const ca::Chain& chain) {
+  const std::lock_guard lock(mutex_);
+  if (held_.size() + chain.size() > kLimit) held_.clear();
+  for (const ca::Certificate& certificate : chain)
+    held_.emplace(certificate.fingerprint(), certificate);
+}
+
+Result<std::shared_ptr<const TlsLibrary>> TlsLibrary::Create() {
+  OSSL_LIB_CTX* handle = OSSL_LIB_CTX_new();
+  if (handle == nullptr) return ContextFailed("library context");
+  return std::shared_ptr<const TlsLibrary>(new TlsLibrary(handle));
+}
+
+TlsLibrary::~TlsLibrary() { OSSL_LIB_CTX_free(handle_); }
+
+Result<std::shared_ptr<const TlsContext>> TlsContext::Create(
+    const TlsOptions& options, const std::optional<TlsIdentity>& identity,
+    std::shared_ptr<const PeerVerifier> verifier) {
+  ERR_clear_error();
+  if (verifier == nullptr) return ContextFailed("a verifier is missing");
+  if (options.role == TlsRole::kServer && !identity)
+    return ContextFailed("a server needs a certificate and key");
+  auto state = std::make_shared<State>();
+  state->options = options;
+  state->verifier = std::move(verifier);
+  state->bio_method = MakeStreamBioMethod();
+  const TlsLibrary* library = options.library.get();
+  state->context.reset(
+      SSL_CTX_new_ex(library == nullptr ? nullptr : library->handle(), nullptr,
+                     options.role == TlsRole::kServer ? TLS_server_method() : TLS_client_method()));
+  if (state->bio_method == nullptr || state->context == nullptr) return ContextFailed("OpenSSL");
+  SIGNET_RETURN_IF_ERROR(Configure(state.get()));
+  if (identity) SIGNET_RETURN_IF_ERROR(UseIdentity(state->context.get(), *identity, library));
+  auto context = std::make_shared<TlsContext>();
+  context->state_ = std::move(state);
+  return std::shared_ptr<const TlsContext>(std::move(context));
+}
+
+SSL_CTX* TlsContext::handle() const { return state_->context.get(); }
+const TlsOptions& TlsContext::options() const { return state_->options; }
+const PeerVerifier& TlsContext::verifier() const { return *state_->verifier; }
+
+}  // namespace signet::net
