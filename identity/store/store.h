@@ -1,10 +1,10 @@
 // What is durable, per aggregate, and the one way to change it: a transaction that commits with the
-// trust domain's next revision. Implementations: sqlite/ (and a fake in tests/support); one contract
-// suite runs over each.
+// trust domain's next revision. Implementations: sqlite/ (and a fake in tests/support); one
+// contract suite runs over each.
 //
-// Threads: Store is safe from any thread. Commit() blocks until the change is durable; several callers'
-// transactions may share one commit to disk (group commit), each in its own savepoint: one failing
-// undoes only itself.
+// Threads: Store is safe from any thread. Commit() blocks until the change is durable; several
+// callers' transactions may share one commit to disk (group commit), each in its own savepoint: one
+// failing undoes only itself.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +33,10 @@ using Revision = std::uint64_t;
 
 // One signed certificate, recorded before it is signed.
 struct IssuanceRecord {
-  std::string serial;        // hex
+  std::string serial;  // hex
   std::string spiffe_id;
-  std::string purpose;       // "workload", "agent", "server", "root"
-  std::string entry_id;      // empty when none
+  std::string purpose;   // "workload", "agent", "server", "root"
+  std::string entry_id;  // empty when none
   std::int64_t entry_revision = 0;
   std::string requested_by;  // the caller's SPIFFE ID, or "uid:0" on the admin socket, or "server"
   std::string authority_id;
@@ -101,13 +101,13 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // `work` may be called on another thread, at most once. An error from it undoes the transaction and is
-  // answered. Answers the revision that is now durable. From within `work` only AppendIssuances() of this
-  // store may be called.
+  // `work` may be called on another thread, at most once. An error from it undoes the transaction
+  // and is answered. Answers the revision that is now durable. From within `work` only
+  // AppendIssuances() of this store may be called.
   virtual Result<Revision> Commit(const std::function<Status(Transaction&)>& work) = 0;
-  // Durable when it returns; takes no revision. Called from within a Commit()'s `work` (on its thread) the
-  // records join that transaction and become durable, or are undone, with it. Fails with
-  // RESOURCE_EXHAUSTED when too many callers wait.
+  // Durable when it returns; takes no revision. Called from within a Commit()'s `work` (on its
+  // thread) the records join that transaction and become durable, or are undone, with it. Fails
+  // with RESOURCE_EXHAUSTED when too many callers wait.
   virtual Status AppendIssuances(const std::vector<IssuanceRecord>& records) = 0;
 
   virtual Result<Revision> LoadRevision() = 0;
@@ -116,7 +116,8 @@ class Store {
   virtual Result<std::vector<Bundle>> LoadBundles() = 0;
   virtual Result<std::vector<AuthorityRecord>> LoadAuthorities() = 0;
   // Those of a serial number or a SPIFFE ID (empty: all), newest first.
-  virtual Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id, std::size_t limit) = 0;
+  virtual Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
+                                                            std::size_t limit) = 0;
 };
 
 }  // namespace signet::identity

@@ -1,0 +1,53 @@
+// The store in one SQLite file: write-ahead log, synchronous=FULL, one writing thread. Callers that
+// wait at the same moment share one COMMIT (one fsync), each in its own savepoint.
+//
+// Threads: safe from any thread.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "identity/store/store.h"
+
+namespace signet::identity {
+
+struct SqliteSettings {
+  std::chrono::milliseconds busy_timeout{2000};  // wait for other processes' locks
+  std::size_t queue_limit = 4096;                // callers waiting for the writer
+};
+
+class SqliteStore final : public Store {
+ public:
+  // Opens or creates (mode 0600) the file, checks it, brings it to this program's schema. Fails,
+  // with the file untouched, with kStoreCorrupt, kStoreNewer, kStoreForeign, kStoreFull or
+  // kStoreUnavailable.
+  static Result<std::unique_ptr<SqliteStore>> Open(const std::string& path,
+                                                   const TrustDomain& trust_domain,
+                                                   const Logger& log,
+                                                   const SqliteSettings& settings = {});
+  // Waits until what was accepted is durable.
+  ~SqliteStore() override;
+
+  Result<Revision> Commit(const std::function<Status(Transaction&)>& work) override;
+  Status AppendIssuances(const std::vector<IssuanceRecord>& records) override;
+  Result<Revision> LoadRevision() override;
+  Result<std::vector<Entry>> LoadEntries() override;
+  Result<std::vector<Node>> LoadNodes() override;
+  Result<std::vector<Bundle>> LoadBundles() override;
+  Result<std::vector<AuthorityRecord>> LoadAuthorities() override;
+  Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
+                                                    std::size_t limit) override;
+
+  // Recomputes the issuance journal's hash chain; answers how many records it holds. Fails with
+  // kIssuanceChainBroken (identity/audit/issuance_chain.h).
+  Result<std::uint64_t> VerifyIssuanceChain();
+
+ private:
+  struct State;
+  explicit SqliteStore(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace signet::identity

@@ -1,0 +1,86 @@
+#include "identity/store/sqlite/writer.h"
+
+#include <utility>
+
+namespace signet::identity {
+
+SqliteWriter::SqliteWriter(std::unique_ptr<Connection> connection, std::size_t queue_limit,
+                           const Logger& log)
+    : connection_(std::move(connection)),
+      queue_limit_(queue_limit),
+      log_(log),
+      thread_([this] { Loop(); }) {}
+
+SqliteWriter::~SqliteWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  arrived_.notify_all();
+  thread_.join();
+}
+
+Status SqliteWriter::Run(const std::function<Status(Connection&)>& work) {
+  Job job{.work = work, .outcome = {}};
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() >= queue_limit_) return Fail(Code::kResourceExhausted, kStoreBusy);
+    queue_.push_back(&job);
+  }
+  arrived_.notify_one();
+  job.done.acquire();
+  return std::move(job.outcome);
+}
+
+void SqliteWriter::Loop() {
+  while (true) {
+    std::deque<Job*> group;
+    {
+      std::unique_lock lock(mutex_);
+      arrived_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      group.swap(queue_);
+    }
+    RunGroup(group);
+    // A caller's Job dies as soon as it is told.
+    for (Job* job : group) job->done.release();
+  }
+}
+
+void SqliteWriter::RunGroup(std::deque<Job*>& group) {
+  Status committed = RunJobs(group);
+  if (committed) committed = connection_->Execute("COMMIT");
+  if (committed) {
+    if (std::exchange(failing_, false)) log_.Info("the database accepts changes again");
+    return;
+  }
+  if (connection_->InTransaction()) static_cast<void>(connection_->Execute("ROLLBACK"));
+  if (!std::exchange(failing_, true)) {
+    log_.Error("changes could not be made durable; they were refused",
+               {{"error", committed.error().Message()}});
+  }
+  for (Job* job : group) {
+    if (job->outcome) job->outcome = Fail(committed.error());
+  }
+}
+
+Status SqliteWriter::RunJobs(std::deque<Job*>& group) {
+  SIGNET_RETURN_IF_ERROR(connection_->Execute("BEGIN IMMEDIATE"));
+  for (Job* job : group) SIGNET_RETURN_IF_ERROR(RunInSavepoint(*job));
+  return {};
+}
+
+// The answer is about the transaction as a whole; the job's own is in its outcome.
+Status SqliteWriter::RunInSavepoint(Job& job) {
+  SIGNET_RETURN_IF_ERROR(connection_->Use("SAVEPOINT job").Run());
+  job.outcome = job.work(*connection_);
+  if (!connection_->InTransaction()) {
+    // Some errors (a full disk among them) make SQLite undo the whole transaction.
+    return job.outcome ? Fail(Code::kUnavailable, kStoreUnavailable, "the transaction was undone")
+                       : Fail(job.outcome.error());
+  }
+  if (!job.outcome) SIGNET_RETURN_IF_ERROR(connection_->Use("ROLLBACK TO job").Run());
+  return connection_->Use("RELEASE job").Run();
+}
+
+}  // namespace signet::identity

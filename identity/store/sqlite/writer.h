@@ -1,0 +1,56 @@
+// The one thread that writes: takes waiting pieces of work, runs each in a savepoint of one
+// transaction, commits once, and tells each caller how its own ended.
+//
+// Threads: Run() from any thread. A piece of work runs on the writer's thread.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <semaphore>
+#include <thread>
+
+#include "base/log.h"
+#include "identity/store/sqlite/connection.h"
+
+namespace signet::identity {
+
+class SqliteWriter {
+ public:
+  SqliteWriter(std::unique_ptr<Connection> connection, std::size_t queue_limit, const Logger& log);
+  // Finishes what was accepted.
+  ~SqliteWriter();
+
+  // Answers once `work` is durable or undone. Fails with kStoreBusy (RESOURCE_EXHAUSTED) when the
+  // queue is full, with the work's own error, or with the commit's.
+  Status Run(const std::function<Status(Connection&)>& work);
+
+  // Whether the caller is within a piece of work; it may then use connection().
+  bool OnWriterThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  Connection& connection() { return *connection_; }
+
+ private:
+  struct Job {
+    const std::function<Status(Connection&)>& work;
+    Status outcome;
+    std::binary_semaphore done{0};
+  };
+  void Loop();
+  void RunGroup(std::deque<Job*>& group);
+  Status RunJobs(std::deque<Job*>& group);
+  Status RunInSavepoint(Job& job);
+
+  std::unique_ptr<Connection> connection_;
+  const std::size_t queue_limit_;
+  const Logger& log_;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<Job*> queue_;
+  bool stopping_ = false;
+  bool failing_ = false;  // the last group failed; said in the log once
+  std::thread thread_;
+};
+
+}  // namespace signet::identity

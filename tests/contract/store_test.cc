@@ -1,0 +1,433 @@
+// What every Store holds to, run over each implementation and over the fake.
+#include <algorithm>
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <latch>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "identity/store/sqlite/sqlite_store.h"
+#include "tests/support/fake_store.h"
+#include "tests/support/store_values.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_certificates.h"
+
+namespace signet::identity {
+namespace {
+
+using test::Domain;
+using test::Id;
+using test::MakeEntry;
+using test::MakeFullEntry;
+using test::MakeIssuance;
+using test::MakeNode;
+
+class FakeSubject {
+ public:
+  Store& store() { return *store_; }
+  void Reopen() { store_ = store_->Reopen(); }
+
+ private:
+  std::unique_ptr<test::FakeStore> store_ = std::make_unique<test::FakeStore>();
+};
+
+class SqliteSubject {
+ public:
+  SqliteSubject() { Reopen(); }
+  Store& store() { return *store_; }
+  void Reopen() {
+    store_.reset();
+    auto opened = SqliteStore::Open(folder_.File("signet.db"), Domain(), log_);
+    if (!opened) FAIL(opened.error().Message());
+    store_ = *std::move(opened);
+  }
+
+ private:
+  test::TempDir folder_;
+  Logger log_ = Logger::Null();
+  std::unique_ptr<Store> store_;
+};
+
+constexpr Reason kRefusedByTest{"refused by the test"};
+
+template <class T>
+T Value(Result<T> result) {
+  if (!result) FAIL(result.error().Message());
+  return *std::move(result);
+}
+
+Result<Revision> PutEntry(Store& store, const Entry& entry) {
+  return store.Commit([&](Transaction& transaction) { return transaction.entries().Put(entry); });
+}
+
+Bundle EmptyBundle(const TrustDomain& trust_domain) {
+  Bundle bundle;
+  bundle.trust_domain = trust_domain;
+  return bundle;
+}
+
+Bundle FullBundle() {
+  Bundle bundle = EmptyBundle(Domain());
+  const ca::Certificate first = test::MakeCertificate(test::CaSpec("first")).Parsed();
+  const ca::Certificate second = test::MakeCertificate(test::CaSpec("second")).Parsed();
+  bundle.x509_authorities = {{second, false}, {first, true}};
+  bundle.jwt_authorities = {{"kid-b", Bytes{1, 2, 3}, 1900000000, true},
+                            {"kid-a", Bytes{4, 0}, 0, false}};
+  bundle.refresh_hint = 300;
+  bundle.sequence_number = 9;
+  return bundle;
+}
+
+AuthorityRecord MakeAuthority(const std::string& type, const std::string& id) {
+  AuthorityRecord record;
+  record.type = type;
+  record.slot = {.id = id,
+                 .key_id = "x509-CA-A",
+                 .state = ca::AuthorityState::kActive,
+                 .issued_at = FromUnixSeconds(1767225600) + std::chrono::microseconds(250),
+                 .not_after = FromUnixSeconds(1767312000),
+                 .tainted = true};
+  record.chain = {Bytes{0x30, 0x00}, Bytes{0x30, 0x01, 0x00}};
+  record.public_key = Bytes{0x30, 0x02};
+  return record;
+}
+
+bool Same(const AuthorityRecord& a, const AuthorityRecord& b) {
+  return a.type == b.type && a.slot.id == b.slot.id && a.slot.key_id == b.slot.key_id &&
+         a.slot.state == b.slot.state && a.slot.issued_at == b.slot.issued_at &&
+         a.slot.not_after == b.slot.not_after && a.slot.tainted == b.slot.tainted &&
+         a.chain == b.chain && a.public_key == b.public_key;
+}
+
+std::vector<std::string> Serials(const std::vector<IssuanceRecord>& records) {
+  std::vector<std::string> serials;
+  for (const IssuanceRecord& record : records) serials.push_back(record.serial);
+  return serials;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("store: a new one is empty and at revision 0", "[store]", FakeSubject,
+                   SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  CHECK(Value(store.LoadRevision()) == 0);
+  CHECK(Value(store.LoadEntries()).empty());
+  CHECK(Value(store.LoadNodes()).empty());
+  CHECK(Value(store.LoadBundles()).empty());
+  CHECK(Value(store.LoadAuthorities()).empty());
+  CHECK(Value(store.LoadIssuances("", 10)).empty());
+}
+
+TEMPLATE_TEST_CASE("store: every field of every aggregate is there after a reopen", "[store]",
+                   FakeSubject, SqliteSubject) {
+  TestType subject;
+  const std::vector<Entry> entries = {MakeFullEntry(2), MakeEntry(1)};
+  const std::vector<Node> nodes = {MakeNode(2), MakeNode(1)};
+  const std::vector<Bundle> bundles = {FullBundle(), EmptyBundle(Domain("one.test"))};
+  const AuthorityRecord x509 = MakeAuthority("x509", "b");
+  AuthorityRecord jwt = MakeAuthority("jwt", "b");
+  jwt.chain.clear();
+  jwt.slot.state = ca::AuthorityState::kOld;
+
+  const Revision revision = Value(subject.store().Commit([&](Transaction& transaction) -> Status {
+    CHECK(transaction.revision() == 1);
+    for (const Entry& entry : entries) SIGNET_RETURN_IF_ERROR(transaction.entries().Put(entry));
+    for (const Node& node : nodes) SIGNET_RETURN_IF_ERROR(transaction.nodes().Put(node));
+    for (const Bundle& bundle : bundles) SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(bundle));
+    SIGNET_RETURN_IF_ERROR(transaction.authorities().Put(x509));
+    return transaction.authorities().Put(jwt);
+  }));
+  CHECK(revision == 1);
+
+  subject.Reopen();
+  Store& store = subject.store();
+  CHECK(Value(store.LoadRevision()) == 1);
+  CHECK(Value(store.LoadEntries()) == entries);
+  CHECK(Value(store.LoadNodes()) == nodes);
+  CHECK(Value(store.LoadBundles()) == bundles);
+  const auto authorities = Value(store.LoadAuthorities());
+  REQUIRE(authorities.size() == 2);
+  CHECK(Same(authorities[0], x509));
+  CHECK(Same(authorities[1], jwt));
+}
+
+TEMPLATE_TEST_CASE("store: a second put replaces the row whole and keeps its place", "[store]",
+                   FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  Node node = MakeNode(1);
+  Bundle bundle = FullBundle();
+  AuthorityRecord authority = MakeAuthority("x509", "a");
+  REQUIRE(store.Commit([&](Transaction& transaction) -> Status {
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Put(MakeFullEntry(1)));
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Put(MakeEntry(2)));
+    SIGNET_RETURN_IF_ERROR(transaction.nodes().Put(node));
+    SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(bundle));
+    return transaction.authorities().Put(authority);
+  }));
+  Entry changed = MakeEntry(1);
+  changed.spiffe_id = Id("/other");
+  node.serial.clear();
+  node.selectors = {{"zone", "b"}};
+  bundle.x509_authorities.pop_back();
+  bundle.jwt_authorities.clear();
+  bundle.sequence_number = 10;
+  authority.slot.state = ca::AuthorityState::kPrepared;
+  authority.chain.pop_back();
+  REQUIRE(store.Commit([&](Transaction& transaction) -> Status {
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Put(changed));
+    SIGNET_RETURN_IF_ERROR(transaction.nodes().Put(node));
+    SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(bundle));
+    return transaction.authorities().Put(authority);
+  }));
+  CHECK(Value(store.LoadEntries()) == std::vector<Entry>{changed, MakeEntry(2)});
+  CHECK(Value(store.LoadNodes()) == std::vector<Node>{node});
+  CHECK(Value(store.LoadBundles()) == std::vector<Bundle>{bundle});
+  const auto authorities = Value(store.LoadAuthorities());
+  REQUIRE(authorities.size() == 1);
+  CHECK(Same(authorities[0], authority));
+}
+
+TEMPLATE_TEST_CASE("store: removed rows are gone; removing what is not there changes nothing",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  REQUIRE(store.Commit([&](Transaction& transaction) -> Status {
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Put(MakeFullEntry(1)));
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Put(MakeEntry(2)));
+    SIGNET_RETURN_IF_ERROR(transaction.nodes().Put(MakeNode(1)));
+    SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(FullBundle()));
+    SIGNET_RETURN_IF_ERROR(transaction.authorities().Put(MakeAuthority("jwt", "a")));
+    return transaction.authorities().Put(MakeAuthority("x509", "a"));
+  }));
+  REQUIRE(store.Commit([&](Transaction& transaction) -> Status {
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Remove("entry-1"));
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Remove("none"));
+    SIGNET_RETURN_IF_ERROR(transaction.nodes().Remove(MakeNode(1).id));
+    SIGNET_RETURN_IF_ERROR(transaction.bundles().Remove(Domain()));
+    return transaction.authorities().Remove("x509", "a");
+  }));
+  subject.Reopen();
+  Store& reopened = subject.store();
+  CHECK(Value(reopened.LoadEntries()) == std::vector<Entry>{MakeEntry(2)});
+  CHECK(Value(reopened.LoadNodes()).empty());
+  CHECK(Value(reopened.LoadBundles()).empty());
+  REQUIRE(Value(reopened.LoadAuthorities()).size() == 1);
+  CHECK(Value(reopened.LoadAuthorities())[0].type == "jwt");
+}
+
+TEMPLATE_TEST_CASE("store: a failing transaction undoes all of itself and uses no revision",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  REQUIRE(Value(PutEntry(store, MakeEntry(1))) == 1);
+  const auto failed = store.Commit([&](Transaction& transaction) -> Status {
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Put(MakeEntry(2)));
+    SIGNET_RETURN_IF_ERROR(transaction.entries().Remove("entry-1"));
+    SIGNET_RETURN_IF_ERROR(transaction.tokens().Insert({"d", 1, ""}));
+    return Fail(Code::kAborted, kRefusedByTest, "why");
+  });
+  REQUIRE(!failed);
+  CHECK(failed.error().code == Code::kAborted);
+  CHECK(failed.error().reason == kRefusedByTest);
+  CHECK(failed.error().detail == "why");
+  CHECK(Value(store.LoadRevision()) == 1);
+  CHECK(Value(PutEntry(store, MakeEntry(3))) == 2);
+  subject.Reopen();
+  CHECK(Value(subject.store().LoadEntries()) == std::vector<Entry>{MakeEntry(1), MakeEntry(3)});
+}
+
+TEMPLATE_TEST_CASE("store: of transactions committed together, one that fails undoes only itself",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  constexpr int kThreads = 12;
+  std::latch started(kThreads);
+  std::vector<Result<Revision>> outcomes(kThreads, Revision{0});
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        started.arrive_and_wait();
+        outcomes[static_cast<std::size_t>(i)] =
+            store.Commit([&](Transaction& transaction) -> Status {
+              SIGNET_RETURN_IF_ERROR(transaction.entries().Put(MakeEntry(i)));
+              if (i % 3 == 0) return Fail(Code::kAborted, kRefusedByTest);
+              return {};
+            });
+      });
+    }
+  }
+  subject.Reopen();
+  std::set<std::string> stored;
+  for (const Entry& entry : Value(subject.store().LoadEntries())) stored.insert(entry.id);
+  std::set<Revision> revisions;
+  for (int i = 0; i < kThreads; ++i) {
+    const auto& outcome = outcomes[static_cast<std::size_t>(i)];
+    CHECK(outcome.has_value() == (i % 3 != 0));
+    CHECK(stored.contains(MakeEntry(i).id) == (i % 3 != 0));
+    if (outcome) revisions.insert(*outcome);
+  }
+  CHECK(revisions.size() == 8);
+  CHECK(*revisions.rbegin() == 8);
+  CHECK(Value(subject.store().LoadRevision()) == 8);
+}
+
+TEMPLATE_TEST_CASE("store: under 8 committing threads revisions count without gaps in commit order",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  constexpr int kThreads = 8;
+  constexpr int kEach = 40;
+  std::mutex mutex;
+  std::vector<Revision> in_commit_order;
+  std::atomic<int> failures = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        Revision last = 0;
+        for (int i = 0; i < kEach; ++i) {
+          const auto revision = store.Commit([&](Transaction& transaction) {
+            const std::lock_guard lock(mutex);
+            in_commit_order.push_back(transaction.revision());
+            return transaction.entries().Put(MakeEntry(thread * kEach + i));
+          });
+          if (!revision || *revision <= last) ++failures;
+          if (revision) last = *revision;
+        }
+      });
+    }
+  }
+  CHECK(failures == 0);
+  CHECK(in_commit_order.size() == kThreads * kEach);
+  CHECK(in_commit_order.front() == 1);
+  CHECK(std::adjacent_find(in_commit_order.begin(), in_commit_order.end(),
+                           [](Revision a, Revision b) { return b != a + 1; }) ==
+        in_commit_order.end());
+  subject.Reopen();
+  CHECK(Value(subject.store().LoadEntries()).size() == kThreads * kEach);
+  CHECK(Value(subject.store().LoadRevision()) == kThreads * kEach);
+}
+
+TEMPLATE_TEST_CASE("store: of 100 threads exactly one takes a join token", "[store]", FakeSubject,
+                   SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  const JoinToken token{"digest", 1767225660, "/alias"};
+  REQUIRE(
+      store.Commit([&](Transaction& transaction) { return transaction.tokens().Insert(token); }));
+  constexpr int kThreads = 100;
+  std::latch started(kThreads);
+  std::atomic<int> taken = 0;
+  std::atomic<int> refused = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&] {
+        started.arrive_and_wait();
+        const auto outcome = store.Commit([&](Transaction& transaction) -> Status {
+          SIGNET_TRY(const JoinToken got, transaction.tokens().Take(token.digest));
+          if (got.expires_at != token.expires_at || got.agent_path != token.agent_path) {
+            return Fail(Code::kInternal, kRefusedByTest);
+          }
+          return {};
+        });
+        if (outcome) {
+          ++taken;
+        } else if (outcome.error().reason == kTokenUnknown &&
+                   outcome.error().code == Code::kNotFound) {
+          ++refused;
+        }
+      });
+    }
+  }
+  CHECK(taken == 1);
+  CHECK(refused == kThreads - 1);
+}
+
+TEMPLATE_TEST_CASE("store: a token is inserted once, survives an undone take, and expires",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  const auto insert = [&](const JoinToken& token) {
+    return store.Commit(
+        [&](Transaction& transaction) { return transaction.tokens().Insert(token); });
+  };
+  const auto take = [&](const std::string& digest) {
+    return store.Commit([&](Transaction& transaction) -> Status {
+      SIGNET_TRY(const JoinToken token, transaction.tokens().Take(digest));
+      CHECK(token.digest == digest);
+      return {};
+    });
+  };
+  REQUIRE(insert({"a", 100, ""}));
+  const auto again = insert({"a", 200, ""});
+  REQUIRE(!again);
+  CHECK(again.error().code == Code::kAlreadyExists);
+  CHECK(again.error().reason == kTokenExists);
+
+  REQUIRE(!store.Commit([&](Transaction& transaction) -> Status {
+    CHECK(transaction.tokens().Take("a"));
+    CHECK(!transaction.tokens().Take("a"));
+    return Fail(Code::kAborted, kRefusedByTest);
+  }));
+  CHECK(take("a"));
+  CHECK(!take("a"));
+
+  REQUIRE(insert({"old", 99, ""}));
+  REQUIRE(insert({"due", 100, ""}));
+  REQUIRE(store.Commit(
+      [&](Transaction& transaction) { return transaction.tokens().RemoveExpired(100); }));
+  CHECK(!take("old"));
+  CHECK(take("due"));
+}
+
+TEMPLATE_TEST_CASE("store: issuances are kept, newest first, found by serial and by ID", "[store]",
+                   FakeSubject, SqliteSubject) {
+  TestType subject;
+  REQUIRE(subject.store().AppendIssuances({MakeIssuance(1), MakeIssuance(2)}));
+  REQUIRE(subject.store().AppendIssuances({MakeIssuance(3)}));
+  REQUIRE(subject.store().AppendIssuances({}));
+  subject.Reopen();
+  Store& store = subject.store();
+  CHECK(Value(store.LoadRevision()) == 0);
+  CHECK(Serials(Value(store.LoadIssuances("", 10))) ==
+        std::vector<std::string>{"0a3", "0a2", "0a1"});
+  CHECK(Serials(Value(store.LoadIssuances("", 2))) == std::vector<std::string>{"0a3", "0a2"});
+  CHECK(Serials(Value(store.LoadIssuances("spiffe://example.org/w1", 10))) ==
+        std::vector<std::string>{"0a3", "0a1"});
+  CHECK(Value(store.LoadIssuances("none", 10)).empty());
+  const auto found = Value(store.LoadIssuances("0a2", 10));
+  REQUIRE(found.size() == 1);
+  const IssuanceRecord expected = MakeIssuance(2);
+  CHECK(found[0].spiffe_id == expected.spiffe_id);
+  CHECK(found[0].purpose == expected.purpose);
+  CHECK(found[0].entry_id == expected.entry_id);
+  CHECK(found[0].entry_revision == expected.entry_revision);
+  CHECK(found[0].requested_by == expected.requested_by);
+  CHECK(found[0].authority_id == expected.authority_id);
+  CHECK(found[0].not_before == expected.not_before);
+  CHECK(found[0].not_after == expected.not_after);
+  CHECK(found[0].recorded_at == expected.recorded_at);
+}
+
+TEMPLATE_TEST_CASE("store: an issuance appended within a transaction stands or falls with it",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  REQUIRE(!store.Commit([&](Transaction&) -> Status {
+    SIGNET_RETURN_IF_ERROR(store.AppendIssuances({MakeIssuance(1)}));
+    return Fail(Code::kAborted, kRefusedByTest);
+  }));
+  CHECK(Value(store.LoadIssuances("", 10)).empty());
+  REQUIRE(store.Commit([&](Transaction&) { return store.AppendIssuances({MakeIssuance(2)}); }));
+  REQUIRE(store.AppendIssuances({MakeIssuance(3)}));
+  subject.Reopen();
+  CHECK(Serials(Value(subject.store().LoadIssuances("", 10))) ==
+        std::vector<std::string>{"0a3", "0a2"});
+}
+
+}  // namespace signet::identity
