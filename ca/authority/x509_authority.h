@@ -41,15 +41,20 @@ class X509Authority {
   // Fails with kAuthorityKeyMismatch if the signer's key is another one, kAuthorityMayNotSign if
   // basicConstraints or keyUsage forbids it (RFC 5280, 4.2.1.9 and 4.2.1.3).
   static Result<std::shared_ptr<const X509Authority>> Create(Chain chain, std::shared_ptr<const Signer> signer);
-  // A new self-signed root over `signer`.
+  // A new self-signed root over `signer`: laid out, linted, given to `record` (which makes it durable)
+  // and only then signed. Fails with kProfileRefused, kKeyTypeRefused or as `record` does.
+  using RecordIntent = std::function<Status(const IssuanceIntent&)>;
   static Result<std::shared_ptr<const X509Authority>> CreateRoot(const RootProfile& profile,
-                                                                 std::shared_ptr<const Signer> signer, Random& random);
+                                                                 std::shared_ptr<const Signer> signer, Random& random,
+                                                                 const RecordIntent& record);
 
   // Lays out and lints a leaf over `subject_key`; the serial has 127 random bits and is never zero. The end is
-  // cut to this authority's own. Fails with kProfileRefused (naming the findings) or kAuthorityExpired.
+  // cut to the earliest in this authority's chain. Fails with kProfileRefused (naming the findings), kKeyTypeRefused
+  // (P-256, P-384, Ed25519, RSA-2048 and RSA-4096 are certified) or kAuthorityExpired.
   Result<PreparedCertificate> Prepare(const PublicKey& subject_key, const LeafProfile& profile, Random& random,
                                       WallTime now) const;
-  // Signs what Prepare() laid out. Only after the intent is durable.
+  // Signs what Prepare() of this same authority laid out; only after the intent is durable. Fails with
+  // kAuthorityKeyMismatch when another one prepared it, kSigningFailed.
   Result<Certificate> Sign(const PreparedCertificate& prepared) const;
 
   const Certificate& certificate() const;

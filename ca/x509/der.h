@@ -32,7 +32,7 @@ constexpr std::uint8_t DerContextConstructed(int number) {
   return static_cast<std::uint8_t>(0xa0 | number);
 }
 
-struct DerElement {
+struct DerValue {
   std::uint8_t tag = 0;
   ByteView content;
   ByteView whole;  // with tag and length
@@ -47,7 +47,7 @@ class DerReader {
 
   // The next element whatever its tag. Absent at the end or where the bytes are not DER; the reader
   // then stays where it was.
-  std::optional<DerElement> Next() {
+  std::optional<DerValue> Next() {
     if (rest_.size() < 2 || (rest_[0] & 0x1f) == 0x1f) return std::nullopt;
     std::size_t header = 2;
     std::size_t length = rest_[1];
@@ -60,13 +60,13 @@ class DerReader {
       header += count;
     }
     if (rest_.size() - header < length) return std::nullopt;
-    const DerElement element{rest_[0], rest_.subspan(header, length), rest_.first(header + length)};
+    const DerValue element{rest_[0], rest_.subspan(header, length), rest_.first(header + length)};
     rest_ = rest_.subspan(header + length);
     return element;
   }
 
   // The next element if it has this tag.
-  std::optional<DerElement> Read(std::uint8_t tag) { return NextIs(tag) ? Next() : std::nullopt; }
+  std::optional<DerValue> Read(std::uint8_t tag) { return NextIs(tag) ? Next() : std::nullopt; }
 
   // A reader over the content of the next element if it has this tag.
   std::optional<DerReader> Enter(std::uint8_t tag) {
@@ -87,7 +87,7 @@ class DerReader {
 };
 
 // One element with this tag and nothing after it.
-inline std::optional<DerElement> ReadSoleDer(ByteView der, std::uint8_t tag) {
+inline std::optional<DerValue> ReadSoleDer(ByteView der, std::uint8_t tag) {
   DerReader reader(der);
   auto element = reader.Read(tag);
   if (!reader.AtEnd()) return std::nullopt;

@@ -52,8 +52,8 @@ struct Tbs {
   ByteView serial;
   ByteView algorithm;
   ByteView issuer;
-  DerElement not_before;
-  DerElement not_after;
+  DerValue not_before;
+  DerValue not_after;
   ByteView subject;
   ByteView spki;
   std::vector<Extension> extensions;
@@ -125,7 +125,7 @@ std::optional<Tbs> ReadTbs(ByteView der) {
 }
 
 // RFC 5280, 4.1.2.5.1 and 4.1.2.5.2: seconds always, Z always, UTCTime exactly for 1950 to 2049.
-std::optional<sys_seconds> ReadTime(const DerElement& time) {
+std::optional<sys_seconds> ReadTime(const DerValue& time) {
   const std::string_view text = AsText(time.content);
   const bool utc = time.tag == kDerUtcTime;
   if ((!utc && time.tag != kDerGeneralizedTime) || text.size() != (utc ? 13U : 15U) ||

@@ -1,0 +1,178 @@
+#include "ca/authority/x509_authority.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "ca/x509/name.h"
+#include "ca/x509/tbs_writer.h"
+
+namespace signet::ca {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::size_t kSerialOctets = 16;
+constexpr std::string_view kEd25519Prefix = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"sv;
+
+// 127 random bits, positive, never zero (RFC 5280, 4.1.2.2), without leading zero octets.
+Bytes NewSerial(Random& random) {
+  Bytes serial(kSerialOctets);
+  random.Fill(serial);
+  serial.front() &= 0x7f;
+  serial.erase(serial.begin(), std::find_if(serial.begin(), serial.end() - 1,
+                                            [](std::uint8_t b) { return b != 0; }));
+  if (serial.back() == 0 && serial.size() == 1) serial.back() = 1;
+  return serial;
+}
+
+Status RefuseFindings(const Findings& findings) {
+  if (findings.empty()) return {};
+  std::string text;
+  for (const Finding& finding : findings) {
+    text += (text.empty() ? "" : "; ") + finding.rule + " " + finding.problem;
+  }
+  return Fail(Code::kInvalidArgument, kProfileRefused, std::move(text));
+}
+
+Status CheckLeafKey(const PublicKey& key) {
+  if (AsText(key.spki()).starts_with(kEd25519Prefix)) return {};
+  SIGNET_RETURN_IF_ERROR(key.Type());
+  return {};
+}
+
+Status CheckMaySign(const Certificate& own, const Signer& signer) {
+  if (!(own.public_key() == signer.public_key())) {
+    return Fail(Code::kFailedPrecondition, kAuthorityKeyMismatch,
+                "the certificate is over another key than the signer's");
+  }
+  if (!own.is_ca())
+    return Fail(Code::kFailedPrecondition, kAuthorityMayNotSign,
+                "basicConstraints: cA is not TRUE");
+  if (!own.key_usage() || !own.key_usage()->key_cert_sign) {
+    return Fail(Code::kFailedPrecondition, kAuthorityMayNotSign, "keyUsage has no keyCertSign");
+  }
+  if (own.subject_key_id().empty() || own.HasEmptySubject()) {
+    return Fail(Code::kFailedPrecondition, kAuthorityMayNotSign,
+                "no subject, or no subjectKeyIdentifier");
+  }
+  return {};
+}
+
+}  // namespace
+
+struct X509Authority::State {
+  Chain chain;
+  Chain upstream;
+  std::shared_ptr<const Signer> signer;
+  SignatureAlgorithm algorithm = SignatureAlgorithm::kEcdsaSha256;
+  Bytes subject;
+  Bytes key_id;
+  std::string id;
+  WallTime not_after;  // the earliest in the chain
+};
+
+Result<std::shared_ptr<const X509Authority>> X509Authority::Create(
+    Chain chain, std::shared_ptr<const Signer> signer) {
+  if (chain.empty() || signer == nullptr) {
+    return Fail(Code::kInvalidArgument, kAuthorityMayNotSign, "no certificate or no signer");
+  }
+  SIGNET_RETURN_IF_ERROR(CheckMaySign(chain.front(), *signer));
+  SIGNET_TRY(const KeyType type, signer->public_key().Type());
+  auto state = std::make_shared<State>();
+  state->algorithm = CertificateAlgorithm(type);
+  state->subject = ToBytes(chain.front().subject());
+  state->key_id = chain.front().subject_key_id();
+  state->id = EncodeHex(state->key_id);
+  state->not_after = chain.front().not_after();
+  for (const Certificate& certificate : chain) {
+    state->not_after = std::min(state->not_after, certificate.not_after());
+    if (!certificate.IsSelfSigned()) state->upstream.push_back(certificate);
+  }
+  state->chain = std::move(chain);
+  state->signer = std::move(signer);
+  auto authority = std::make_shared<X509Authority>();
+  authority->state_ = std::move(state);
+  return authority;
+}
+
+Result<std::shared_ptr<const X509Authority>> X509Authority::CreateRoot(
+    const RootProfile& profile, std::shared_ptr<const Signer> signer, Random& random,
+    const RecordIntent& record) {
+  SIGNET_TRY(const KeyType type, signer->public_key().Type());
+  const SignatureAlgorithm algorithm = CertificateAlgorithm(type);
+  const Bytes serial = NewSerial(random);
+  SIGNET_TRY(const Bytes subject, RootSubject(profile, serial));
+  const Bytes tbs = WriteRootTbs({.serial = serial,
+                                  .algorithm = algorithm,
+                                  .issuer = subject,
+                                  .not_before = profile.not_before,
+                                  .not_after = profile.not_after,
+                                  .subject = subject,
+                                  .subject_key = signer->public_key(),
+                                  .uri_san = profile.uri_san,
+                                  .dns_sans = {},
+                                  .authority_key_id = {}});
+  SIGNET_RETURN_IF_ERROR(RefuseFindings(
+      LintTbs(tbs, Purpose::kRoot, profile.uri_san, subject, {}, profile.not_after)));
+  SIGNET_RETURN_IF_ERROR(record({.serial = serial,
+                                 .uri_san = profile.uri_san,
+                                 .purpose = Purpose::kRoot,
+                                 .not_before = profile.not_before,
+                                 .not_after = profile.not_after,
+                                 .authority_key_id = signer->public_key().SubjectKeyId()}));
+  SIGNET_TRY(const Bytes signature, signer->Sign(algorithm, tbs));
+  SIGNET_TRY(Certificate root, Certificate::Parse(WriteCertificate(tbs, algorithm, signature)));
+  return Create({std::move(root)}, std::move(signer));
+}
+
+Result<PreparedCertificate> X509Authority::Prepare(const PublicKey& subject_key,
+                                                   const LeafProfile& profile, Random& random,
+                                                   WallTime now) const {
+  const State& state = *state_;
+  if (now >= state.not_after) {
+    return Fail(Code::kUnavailable, kAuthorityExpired,
+                "authority " + state.id + " ended " + FormatTime(state.not_after));
+  }
+  if (profile.purpose == Purpose::kRoot || profile.purpose == Purpose::kDownstreamCa) {
+    return Fail(Code::kInvalidArgument, kProfileRefused, "not a leaf's purpose");
+  }
+  SIGNET_RETURN_IF_ERROR(CheckLeafKey(subject_key));
+  SIGNET_TRY(const Bytes subject, LeafSubject(profile));
+  const WallTime not_after = std::min(profile.not_after, state.not_after);
+  PreparedCertificate prepared;
+  prepared.intent = {.serial = NewSerial(random),
+                     .uri_san = profile.uri_san,
+                     .purpose = profile.purpose,
+                     .not_before = profile.not_before,
+                     .not_after = not_after,
+                     .authority_key_id = state.key_id};
+  prepared.tbs = WriteLeafTbs({.serial = prepared.intent.serial,
+                               .algorithm = state.algorithm,
+                               .issuer = state.subject,
+                               .not_before = profile.not_before,
+                               .not_after = not_after,
+                               .subject = subject,
+                               .subject_key = subject_key,
+                               .uri_san = profile.uri_san,
+                               .dns_sans = profile.dns_sans,
+                               .authority_key_id = state.key_id});
+  SIGNET_RETURN_IF_ERROR(RefuseFindings(LintTbs(prepared.tbs, profile.purpose, profile.uri_san,
+                                                state.subject, state.key_id, state.not_after)));
+  return prepared;
+}
+
+Result<Certificate> X509Authority::Sign(const PreparedCertificate& prepared) const {
+  if (!Equal(prepared.intent.authority_key_id, state_->key_id)) {
+    return Fail(Code::kInternal, kAuthorityKeyMismatch,
+                "another authority prepared this certificate");
+  }
+  SIGNET_TRY(const Bytes signature, state_->signer->Sign(state_->algorithm, prepared.tbs));
+  return Certificate::Parse(WriteCertificate(prepared.tbs, state_->algorithm, signature));
+}
+
+const Certificate& X509Authority::certificate() const { return state_->chain.front(); }
+const Chain& X509Authority::upstream_chain() const { return state_->upstream; }
+const std::string& X509Authority::id() const { return state_->id; }
+
+}  // namespace signet::ca
