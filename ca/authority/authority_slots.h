@@ -16,8 +16,8 @@ std::string_view AuthorityStateName(AuthorityState state);
 
 // One authority as the journal keeps it.
 struct AuthoritySlot {
-  std::string id;       // subject key id in hex, or JWT key id
-  std::string key_id;   // name in the KeyStore: "x509-CA-A"
+  std::string id;      // subject key id in hex, or JWT key id
+  std::string key_id;  // name in the KeyStore: "x509-CA-A"
   AuthorityState state = AuthorityState::kPrepared;
   WallTime issued_at;
   WallTime not_after;
@@ -32,8 +32,15 @@ bool ShouldPrepare(const AuthoritySlot& active, WallTime now);
 bool ShouldActivate(const AuthoritySlot& active, WallTime now);
 
 struct SlotDecision {
-  enum class Step { kNothing, kPrepareAndActivate, kPrepare, kActivate, kWaitForVerifiers } step = Step::kNothing;
-  // Old authorities whose end has passed by the prune margin (24 h, or the lifetime if shorter): remove.
+  enum class Step {
+    kNothing,
+    kPrepareAndActivate,
+    kPrepare,
+    kActivate,
+    kWaitForVerifiers
+  } step = Step::kNothing;
+  // Old authorities whose end has passed by the prune margin (24 h, or the lifetime if shorter):
+  // remove.
   std::vector<std::string> prune;
 };
 

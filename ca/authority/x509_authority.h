@@ -1,5 +1,5 @@
-// One X.509 signing authority: a key, the certificate over it, and what it signs. It knows nothing of
-// SPIFFE, storage or rotation: authority_slots.h decides which one is in use.
+// One X.509 signing authority: a key, the certificate over it, and what it signs. It knows nothing
+// of SPIFFE, storage or rotation: authority_slots.h decides which one is in use.
 //
 // Threads: immutable after Create(); Issue() may run in parallel. The signer may wait on an HSM, so
 // Issue() must not be called from an event loop.
@@ -19,7 +19,7 @@ inline constexpr Reason kAuthorityExpired{"authority expired"};
 
 // What is about to be signed, for the durable journal that must hold it first.
 struct IssuanceIntent {
-  Bytes serial;             // 1 to 20 bytes, big-endian
+  Bytes serial;  // 1 to 20 bytes, big-endian
   std::string uri_san;
   Purpose purpose = Purpose::kWorkload;
   WallTime not_before;
@@ -40,21 +40,23 @@ class X509Authority {
   //
   // Fails with kAuthorityKeyMismatch if the signer's key is another one, kAuthorityMayNotSign if
   // basicConstraints or keyUsage forbids it (RFC 5280, 4.2.1.9 and 4.2.1.3).
-  static Result<std::shared_ptr<const X509Authority>> Create(Chain chain, std::shared_ptr<const Signer> signer);
-  // A new self-signed root over `signer`: laid out, linted, given to `record` (which makes it durable)
-  // and only then signed. Fails with kProfileRefused, kKeyTypeRefused or as `record` does.
+  static Result<std::shared_ptr<const X509Authority>> Create(Chain chain,
+                                                             std::shared_ptr<const Signer> signer);
+  // A new self-signed root over `signer`: laid out, linted, given to `record` (which makes it
+  // durable) and only then signed. Fails with kProfileRefused, kKeyTypeRefused or as `record` does.
   using RecordIntent = std::function<Status(const IssuanceIntent&)>;
-  static Result<std::shared_ptr<const X509Authority>> CreateRoot(const RootProfile& profile,
-                                                                 std::shared_ptr<const Signer> signer, Random& random,
-                                                                 const RecordIntent& record);
+  static Result<std::shared_ptr<const X509Authority>> CreateRoot(
+      const RootProfile& profile, std::shared_ptr<const Signer> signer, Random& random,
+      const RecordIntent& record);
 
-  // Lays out and lints a leaf over `subject_key`; the serial has 127 random bits and is never zero. The end is
-  // cut to the earliest in this authority's chain. Fails with kProfileRefused (naming the findings), kKeyTypeRefused
-  // (P-256, P-384, Ed25519, RSA-2048 and RSA-4096 are certified) or kAuthorityExpired.
-  Result<PreparedCertificate> Prepare(const PublicKey& subject_key, const LeafProfile& profile, Random& random,
-                                      WallTime now) const;
-  // Signs what Prepare() of this same authority laid out; only after the intent is durable. Fails with
-  // kAuthorityKeyMismatch when another one prepared it, kSigningFailed.
+  // Lays out and lints a leaf over `subject_key`; the serial has 127 random bits and is never zero.
+  // The end is cut to the earliest in this authority's chain. Fails with kProfileRefused (naming
+  // the findings), kKeyTypeRefused (P-256, P-384, Ed25519, RSA-2048 and RSA-4096 are certified) or
+  // kAuthorityExpired.
+  Result<PreparedCertificate> Prepare(const PublicKey& subject_key, const LeafProfile& profile,
+                                      Random& random, WallTime now) const;
+  // Signs what Prepare() of this same authority laid out; only after the intent is durable. Fails
+  // with kAuthorityKeyMismatch when another one prepared it, kSigningFailed.
   Result<Certificate> Sign(const PreparedCertificate& prepared) const;
 
   const Certificate& certificate() const;

@@ -26,8 +26,8 @@ class Sha256Hasher {
   void* context_;
 };
 
-// AES-256-GCM with a fresh random 96-bit nonce: returns nonce || ciphertext || tag. `key` has 32 bytes;
-// `associated` is bound but not kept (use it for the purpose and name of what is sealed).
+// AES-256-GCM with a fresh random 96-bit nonce: returns nonce || ciphertext || tag. `key` has 32
+// bytes; `associated` is bound but not kept (use it for the purpose and name of what is sealed).
 Result<Bytes> Seal(const SecretBytes& key, ByteView plaintext, ByteView associated);
 // Fails with kSealBroken when anything differs.
 Result<SecretBytes> Open(const SecretBytes& key, ByteView sealed, ByteView associated);

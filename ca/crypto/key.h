@@ -22,9 +22,18 @@ enum class KeyType { kEcP256, kEcP384, kRsa2048, kRsa4096 };
 std::string_view KeyTypeName(KeyType type);  // "ec-p256", …, as SPIRE names them
 Result<KeyType> ParseKeyType(std::string_view name);
 
-enum class SignatureAlgorithm { kEcdsaSha256, kEcdsaSha384, kRsaPkcs1Sha256, kRsaPkcs1Sha384, kRsaPkcs1Sha512,
-                                kRsaPssSha256, kRsaPssSha384, kRsaPssSha512, kEcdsaSha512,
-                                kEd25519 };
+enum class SignatureAlgorithm {
+  kEcdsaSha256,
+  kEcdsaSha384,
+  kRsaPkcs1Sha256,
+  kRsaPkcs1Sha384,
+  kRsaPkcs1Sha512,
+  kRsaPssSha256,
+  kRsaPssSha384,
+  kRsaPssSha512,
+  kEcdsaSha512,
+  kEd25519
+};
 // The algorithm an authority with such a key signs certificates with.
 SignatureAlgorithm CertificateAlgorithm(KeyType type);
 
@@ -42,7 +51,8 @@ class PublicKey {
   // Absent for types that are none of KeyType (P-521, Ed25519, RSA-3072, …).
   bool HasType(KeyType type) const;
   Result<KeyType> Type() const;
-  // Fails with kSignatureInvalid; also when the algorithm does not fit the key. ECDSA signatures in DER.
+  // Fails with kSignatureInvalid; also when the algorithm does not fit the key. ECDSA signatures in
+  // DER.
   Status Verify(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const;
   bool operator==(const PublicKey& other) const;
 

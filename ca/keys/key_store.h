@@ -1,4 +1,5 @@
-// Where signing keys live. Each key has a name; generating under an existing name replaces it.
+// Where signing keys live. Each key has a name (1 to 64 of [A-Za-z0-9_-]); generating under an
+// existing name replaces it.
 //
 // Threads: safe from any thread.
 #pragma once
@@ -22,6 +23,7 @@ class KeyStore {
   virtual Result<std::shared_ptr<const Signer>> Generate(const std::string& name, KeyType type) = 0;
   // Fails with kKeyNotFound (NOT_FOUND).
   virtual Result<std::shared_ptr<const Signer>> Find(const std::string& name) = 0;
+  // No error when there is none.
   virtual Status Remove(const std::string& name) = 0;
   virtual std::vector<std::string> Names() = 0;
 };
@@ -39,8 +41,10 @@ class MemoryKeyStore final : public KeyStore {
 };
 
 // Each key in a file `<folder>/<name>.key`, sealed with AES-256-GCM under a key-encryption key read
-// from a 0600 file (made at first use when missing). A file that does not open is an error and is
-// never overwritten by Find(); a power cut leaves the old or the new key, never half of one.
+// from a 0600 file (made at first use when missing, never when keys are there already). A file that
+// does not open is an error (kKeyStoreUnusable, or kFilePermissionsLax with the chmod to run) and
+// is never overwritten, not by Generate() either; a power cut leaves the old or the new key, never
+// half of one.
 class DiskKeyStore final : public KeyStore {
  public:
   // `kek_path`: 32 bytes in a file of mode 0600, created when missing.

@@ -22,23 +22,23 @@ struct NameAttribute {
 };
 
 struct LeafProfile {
-  Purpose purpose = Purpose::kWorkload;      // kWorkload, kAgent or kServer
-  std::string uri_san;                       // the SPIFFE ID
-  std::vector<std::string> dns_sans;         // the first one is also the CN
-  Bytes subject;                             // DER Name; empty: SPIRE's default C=US, O=SPIRE [, CN]
+  Purpose purpose = Purpose::kWorkload;  // kWorkload, kAgent or kServer
+  std::string uri_san;                   // the SPIFFE ID
+  std::vector<std::string> dns_sans;     // the first one is also the CN
+  Bytes subject;                         // DER Name; empty: SPIRE's default C=US, O=SPIRE [, CN]
   WallTime not_before;
-  WallTime not_after;                        // cut to the authority's own end by the issuer
+  WallTime not_after;  // cut to the authority's own end by the issuer
 };
 
 struct RootProfile {
-  std::string uri_san;                       // "spiffe://td"
-  std::vector<NameAttribute> subject;        // empty: C=US, O=SPIFFE; serialNumber is appended
+  std::string uri_san;                 // "spiffe://td"
+  std::vector<NameAttribute> subject;  // empty: C=US, O=SPIFFE; serialNumber is appended
   WallTime not_before;
   WallTime not_after;
 };
 
 struct Finding {
-  std::string rule;     // "X-15", "R-05": the checklist's row
+  std::string rule;  // "X-15", "R-05": the checklist's row
   std::string problem;
 };
 using Findings = std::vector<Finding>;

@@ -1,5 +1,6 @@
-// PKCS#10 certificate requests (RFC 2986). A request contributes a public key and nothing else; what
-// it asks for (subject, SANs) is readable only for MintX509SVID, whose caller is an administrator.
+// PKCS#10 certificate requests (RFC 2986). A request contributes a public key and nothing else;
+// what it asks for (subject, SANs) is readable only for MintX509SVID, whose caller is an
+// administrator.
 #pragma once
 
 #include <span>
@@ -15,8 +16,8 @@ inline constexpr std::size_t kMaxRequestBytes = 16 * 1024;
 
 struct CertificateRequest {
   PublicKey public_key;
-  Bytes subject;                       // DER Name
-  std::vector<std::string> uri_sans;   // of the extensionRequest attribute
+  Bytes subject;                      // DER Name
+  std::vector<std::string> uri_sans;  // of the extensionRequest attribute
   std::vector<std::string> dns_sans;
   std::size_t other_san_count = 0;
 };
