@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "ca/crypto/handle.h"
+#include "ca/x509/der.h"
 #include "ca/x509/der_strict.h"
 
 namespace signet::ca {
@@ -265,10 +266,10 @@ Result<Certificate> Certificate::Parse(ByteView der) {
   state->x509.reset(d2i_X509(nullptr, &at, static_cast<long>(state->der.size())));
   if (state->x509 == nullptr || at != state->der.data() + state->der.size())
     return Malformed("not an X.509 certificate: " + TakeOpenSslError());
-  const auto outer = ReadDerElement(state->der);
-  const auto tbs = outer ? ReadDerElement(outer->content) : std::nullopt;
+  const auto certificate_der = ReadSoleDer(state->der, kDerSequence);
+  const auto tbs = certificate_der ? DerReader(certificate_der->content).Next() : std::nullopt;
   CHECK_TRUE(tbs.has_value());
-  state->tbs = outer->content.first(tbs->size);
+  state->tbs = tbs->whole;
   SIGNET_RETURN_IF_ERROR(state->ReadFields());
   state->fingerprint = Sha256(state->der);
   Certificate certificate;

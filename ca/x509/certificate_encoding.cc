@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "ca/x509/certificate.h"
-#include "ca/x509/der_strict.h"
+#include "ca/x509/der.h"
 
 namespace signet::ca {
 namespace {
@@ -48,15 +48,15 @@ Result<Bytes> ReadPemBody(std::string_view* text) {
 
 Result<std::vector<Certificate>> ParseConcatenatedDer(ByteView der, std::size_t limit) {
   std::vector<Certificate> certificates;
-  while (!der.empty()) {
+  DerReader reader(der);
+  while (!reader.AtEnd()) {
     if (certificates.size() == limit)
       return Malformed(fmt::format("more than {} certificates", limit));
-    const auto element = ReadDerElement(der);
+    const auto element = reader.Next();
     if (!element)
       return Malformed(fmt::format("after {} certificates: not DER", certificates.size()));
-    SIGNET_TRY(Certificate certificate, Certificate::Parse(der.first(element->size)));
+    SIGNET_TRY(Certificate certificate, Certificate::Parse(element->whole));
     certificates.push_back(std::move(certificate));
-    der = der.subspan(element->size);
   }
   return certificates;
 }

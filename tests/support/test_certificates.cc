@@ -1,5 +1,6 @@
 #include "tests/support/test_certificates.h"
 
+#include <openssl/conf.h>
 #include <openssl/x509v3.h>
 
 #include "base/check.h"
@@ -14,6 +15,7 @@ struct TestKey {
 namespace {
 
 using ExtensionHandle = ca::Handle<X509_EXTENSION, X509_EXTENSION_free>;
+using ConfigHandle = ca::Handle<CONF, NCONF_free>;
 using GeneralNamesHandle = ca::Handle<GENERAL_NAMES, GENERAL_NAMES_free>;
 
 void AddName(GENERAL_NAMES* names, int type, const std::string& value) {
@@ -44,6 +46,8 @@ void AddExtension(X509* x509, X509V3_CTX* context, const std::string& name,
 void AddExtensions(X509* x509, X509* issuer, const CertificateSpec& spec, bool has_issuer) {
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, x509, nullptr, nullptr, 0);
+  const ConfigHandle no_sections(NCONF_new(nullptr));
+  X509V3_set_nconf(&context, no_sections.get());
   if (spec.ca) {
     std::string value = *spec.ca ? "critical,CA:TRUE" : "critical,CA:FALSE";
     if (spec.path_length) value += ",pathlen:" + std::to_string(*spec.path_length);
