@@ -1,5 +1,5 @@
-// Issuing SVIDs: profile -> lint of the exact to-be-signed bytes -> durable journal row -> sign -> reply. Nothing is
-// signed that was not checked and recorded.
+// Issuing SVIDs: profile -> lint of the exact to-be-signed bytes -> durable journal row -> sign ->
+// reply. Nothing is signed that was not checked and recorded.
 //
 // Threads: safe from any thread; a call blocks for the journal.
 #pragma once
@@ -15,13 +15,15 @@
 
 namespace signet::identity {
 
+inline constexpr Reason kNoActiveAuthority{"no active authority"};
+
 struct IssueRequest {
   ca::PublicKey public_key;
   SpiffeId id;
   ca::Purpose purpose = ca::Purpose::kWorkload;
   std::vector<std::string> dns_names;
-  Bytes subject;                    // DER Name; empty: the default
-  std::chrono::seconds ttl{0};      // 0: the default for the purpose
+  Bytes subject;                // DER Name; empty: the default
+  std::chrono::seconds ttl{0};  // 0: the default for the purpose
   std::string entry_id;
   std::int64_t entry_revision = 0;
   std::string requested_by;
@@ -38,7 +40,10 @@ struct IssuerSettings {
   std::chrono::seconds backdate{10};
 };
 
-// Answers the authority in use now.
+// The journal row of what is about to be signed, as requested by the server itself.
+IssuanceRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now);
+
+// Answers the authority in use now; null while there is none.
 class ActiveAuthority {
  public:
   virtual ~ActiveAuthority() = default;
@@ -47,14 +52,19 @@ class ActiveAuthority {
 
 class Issuer {
  public:
-  Issuer(const ActiveAuthority& authority, Store& store, const IssuerSettings& settings, const Clock& clock,
-         Random& random, Metrics& metrics);
-  // One journal write for the whole batch. Element i answers request i. When the journal fails nothing is signed
-  // and every element carries that error.
+  Issuer(const ActiveAuthority& authority, Store& store, const IssuerSettings& settings,
+         const Clock& clock, Random& random, Metrics& metrics);
+  // One journal write for the whole batch. Element i answers request i. When the journal fails
+  // nothing is signed and every element carries that error. Others fail as X509Authority::Prepare()
+  // does, or with kNoActiveAuthority. An SVID that would outlive its authority is cut, and counted
+  // in signet_server_svids_shortened_total.
   std::vector<Result<IssuedSvid>> Issue(std::span<const IssueRequest> requests) const;
   Result<IssuedSvid> IssueOne(const IssueRequest& request) const;
 
  private:
+  Result<IssuedSvid> SignOne(const ca::X509Authority* authority,
+                             const Result<ca::PreparedCertificate>& prepared) const;
+
   const ActiveAuthority& authority_;
   Store& store_;
   const IssuerSettings settings_;

@@ -1,0 +1,112 @@
+#include "identity/server/issuer.h"
+
+#include <utility>
+
+namespace signet::identity {
+namespace {
+
+std::string_view PurposeName(ca::Purpose purpose) {
+  switch (purpose) {
+    case ca::Purpose::kWorkload:
+      return "workload";
+    case ca::Purpose::kAgent:
+      return "agent";
+    case ca::Purpose::kServer:
+      return "server";
+    case ca::Purpose::kDownstreamCa:
+      return "downstream";
+    case ca::Purpose::kRoot:
+      return "root";
+  }
+  return "unknown";
+}
+
+ca::LeafProfile ProfileOf(const IssueRequest& request, const IssuerSettings& settings,
+                          WallTime now) {
+  std::chrono::seconds ttl = request.ttl;
+  if (ttl == std::chrono::seconds(0)) {
+    ttl = request.purpose == ca::Purpose::kAgent ? settings.agent_ttl
+                                                 : settings.default_x509_svid_ttl;
+  }
+  return {.purpose = request.purpose,
+          .uri_san = request.id.ToString(),
+          .dns_sans = request.dns_names,
+          .subject = request.subject,
+          .not_before = now - settings.backdate,
+          .not_after = now + ttl};
+}
+
+}  // namespace
+
+IssuanceRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now) {
+  IssuanceRecord record;
+  record.serial = EncodeHex(intent.serial);
+  record.spiffe_id = intent.uri_san;
+  record.purpose = PurposeName(intent.purpose);
+  record.requested_by = "server";
+  record.authority_id = EncodeHex(intent.authority_key_id);
+  record.not_before = UnixSeconds(intent.not_before);
+  record.not_after = UnixSeconds(intent.not_after);
+  record.recorded_at = UnixSeconds(now);
+  return record;
+}
+
+Issuer::Issuer(const ActiveAuthority& authority, Store& store, const IssuerSettings& settings,
+               const Clock& clock, Random& random, Metrics& metrics)
+    : authority_(authority),
+      store_(store),
+      settings_(settings),
+      clock_(clock),
+      random_(random),
+      issued_(metrics.Counter("signet_server_svids_issued_total", "X.509-SVIDs signed")),
+      refused_(metrics.Counter("signet_server_svids_refused_total",
+                               "X.509-SVIDs not signed: profile, journal or signer said no")),
+      shortened_(metrics.Counter("signet_server_svids_shortened_total",
+                                 "X.509-SVIDs cut to the end of the authority that signed them")) {}
+
+std::vector<Result<IssuedSvid>> Issuer::Issue(std::span<const IssueRequest> requests) const {
+  const WallTime now = std::chrono::floor<std::chrono::seconds>(clock_.Now());
+  const auto authority = authority_.Active();
+  std::vector<Result<ca::PreparedCertificate>> prepared;
+  std::vector<IssuanceRecord> records;
+  for (const IssueRequest& request : requests) {
+    const ca::LeafProfile profile = ProfileOf(request, settings_, now);
+    if (authority == nullptr) {
+      prepared.push_back(
+          Fail(Code::kUnavailable, kNoActiveAuthority, "the server has no authority in use yet"));
+      continue;
+    }
+    prepared.push_back(authority->Prepare(request.public_key, profile, random_, now));
+    if (!prepared.back()) continue;
+    const ca::IssuanceIntent& intent = prepared.back()->intent;
+    if (intent.not_after < profile.not_after) shortened_.Add();
+    IssuanceRecord record = MakeIssuanceRecord(intent, now);
+    record.entry_id = request.entry_id;
+    record.entry_revision = request.entry_revision;
+    record.requested_by = request.requested_by;
+    records.push_back(std::move(record));
+  }
+  const Status recorded = records.empty() ? Status() : store_.AppendIssuances(records);
+  std::vector<Result<IssuedSvid>> issued;
+  for (const Result<ca::PreparedCertificate>& one : prepared) {
+    issued.push_back(recorded ? SignOne(authority.get(), one) : Fail(recorded.error()));
+    (issued.back() ? issued_ : refused_).Add();
+  }
+  return issued;
+}
+
+Result<IssuedSvid> Issuer::SignOne(const ca::X509Authority* authority,
+                                   const Result<ca::PreparedCertificate>& prepared) const {
+  if (!prepared) return Fail(prepared.error());
+  SIGNET_TRY(ca::Certificate leaf, authority->Sign(*prepared));
+  IssuedSvid svid{.leaf = leaf, .chain = {leaf}};
+  const ca::Chain& upstream = authority->upstream_chain();
+  svid.chain.insert(svid.chain.end(), upstream.begin(), upstream.end());
+  return svid;
+}
+
+Result<IssuedSvid> Issuer::IssueOne(const IssueRequest& request) const {
+  return std::move(Issue({&request, 1}).front());
+}
+
+}  // namespace signet::identity

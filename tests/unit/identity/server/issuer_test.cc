@@ -1,0 +1,175 @@
+#include "identity/server/issuer.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_random.h"
+#include "tests/support/fake_store.h"
+
+namespace signet::identity {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Counts signatures, so that a test can see that none was made.
+class CountingSigner final : public ca::Signer {
+ public:
+  const ca::PublicKey& public_key() const override { return key_.public_key(); }
+  Result<Bytes> Sign(ca::SignatureAlgorithm algorithm, ByteView message) const override {
+    ++signatures;
+    return key_.Sign(algorithm, message);
+  }
+  mutable int signatures = 0;
+
+ private:
+  ca::PrivateKey key_ = ca::PrivateKey::Generate(ca::KeyType::kEcP256).value();
+};
+
+class FixedAuthority final : public ActiveAuthority {
+ public:
+  std::shared_ptr<const ca::X509Authority> Active() const override { return authority; }
+  std::shared_ptr<const ca::X509Authority> authority;
+};
+
+struct Fixture {
+  test::FakeClock clock;
+  OsRandom random;
+  Metrics metrics;
+  test::FakeStore store;
+  std::shared_ptr<CountingSigner> signer = std::make_shared<CountingSigner>();
+  FixedAuthority active;
+  Issuer issuer{active, store, IssuerSettings{.agent_ttl = seconds(1800)}, clock, random, metrics};
+  ca::PrivateKey key = ca::PrivateKey::Generate(ca::KeyType::kEcP256).value();
+
+  Fixture() {
+    const ca::RootProfile root{.uri_san = "spiffe://example.org",
+                               .subject = {},
+                               .not_before = clock.Now(),
+                               .not_after = clock.Now() + hours(24)};
+    active.authority =
+        ca::X509Authority::CreateRoot(root, signer, random, [](const ca::IssuanceIntent&) {
+          return Status();
+        }).value();
+    signer->signatures = 0;
+  }
+
+  IssueRequest Request(const std::string& id = "spiffe://example.org/w") const {
+    IssueRequest request;
+    request.public_key = key.public_key();
+    request.id = SpiffeId::Parse(id).value();
+    request.entry_id = "entry-1";
+    request.entry_revision = 3;
+    request.requested_by = "spiffe://example.org/spire/agent/x";
+    return request;
+  }
+
+  bool Counted(const std::string& name, int value) const {
+    return metrics.Text().find(name + " " + std::to_string(value) + "\n") != std::string::npos;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an SVID is issued as asked, and its journal row says who, what and by which authority") {
+  Fixture f;
+  IssueRequest request = f.Request();
+  request.dns_names = {"a.example"};
+  const auto svid = f.issuer.IssueOne(request);
+  REQUIRE(svid);
+  CHECK(svid->leaf.uri_sans() == std::vector<std::string>{"spiffe://example.org/w"});
+  CHECK(svid->leaf.dns_sans() == request.dns_names);
+  CHECK(svid->leaf.public_key() == f.key.public_key());
+  CHECK(svid->leaf.not_before() == f.clock.Now() - seconds(10));
+  CHECK(svid->leaf.not_after() == f.clock.Now() + seconds(3600));
+  REQUIRE(svid->chain.size() == 1);
+  CHECK(svid->chain[0] == svid->leaf);
+  const auto rows = f.store.LoadIssuances(svid->leaf.SerialHex(), 10).value();
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].spiffe_id == "spiffe://example.org/w");
+  CHECK(rows[0].purpose == "workload");
+  CHECK(rows[0].entry_id == "entry-1");
+  CHECK(rows[0].entry_revision == 3);
+  CHECK(rows[0].requested_by == "spiffe://example.org/spire/agent/x");
+  CHECK(rows[0].authority_id == f.active.authority->id());
+  CHECK(rows[0].not_before == UnixSeconds(svid->leaf.not_before()));
+  CHECK(rows[0].not_after == UnixSeconds(svid->leaf.not_after()));
+  CHECK(rows[0].recorded_at == UnixSeconds(f.clock.Now()));
+  CHECK(f.Counted("signet_server_svids_issued_total", 1));
+  CHECK(f.Counted("signet_server_svids_shortened_total", 0));
+}
+
+TEST_CASE("the lifetime is the one asked for, or the default of the purpose") {
+  Fixture f;
+  const auto life = [&](ca::Purpose purpose, seconds ttl) {
+    IssueRequest request = f.Request();
+    request.purpose = purpose;
+    request.ttl = ttl;
+    return f.issuer.IssueOne(request).value().leaf.not_after() - f.clock.Now();
+  };
+  CHECK(life(ca::Purpose::kWorkload, seconds(0)) == seconds(3600));
+  CHECK(life(ca::Purpose::kServer, seconds(0)) == seconds(3600));
+  CHECK(life(ca::Purpose::kAgent, seconds(0)) == seconds(1800));
+  CHECK(life(ca::Purpose::kAgent, seconds(60)) == seconds(60));
+}
+
+TEST_CASE("an SVID that would outlive its authority is cut and counted") {
+  Fixture f;
+  IssueRequest request = f.Request();
+  request.ttl = seconds(2147483647);
+  const auto svid = f.issuer.IssueOne(request);
+  REQUIRE(svid);
+  CHECK(svid->leaf.not_after() == f.active.authority->certificate().not_after());
+  CHECK(f.Counted("signet_server_svids_shortened_total", 1));
+  f.clock.Advance(hours(23) + minutes(30));
+  CHECK(f.issuer.IssueOne(f.Request())->leaf.not_after() == f.clock.Now() + minutes(30));
+  CHECK(f.Counted("signet_server_svids_shortened_total", 2));
+}
+
+TEST_CASE("a batch takes one journal write, and each element stands or falls alone") {
+  Fixture f;
+  std::vector<IssueRequest> requests = {f.Request(), f.Request("spiffe://example.org"),
+                                        f.Request()};
+  requests.push_back(f.Request());
+  requests.back().public_key = ca::PublicKey();
+  requests.back().id = SpiffeId::Parse("spiffe://example.org/x").value();
+  const auto issued = f.issuer.Issue(requests);
+  REQUIRE(issued.size() == 4);
+  CHECK(issued[0]);
+  CHECK(issued[1].error().reason == ca::kProfileRefused);
+  CHECK(issued[2]);
+  CHECK(issued[3].error().reason == ca::kKeyTypeRefused);
+  CHECK_FALSE(Equal(issued[0]->leaf.serial(), issued[2]->leaf.serial()));
+  CHECK(f.store.appends() == 1);
+  CHECK(f.signer->signatures == 2);
+  CHECK(f.Counted("signet_server_svids_issued_total", 2));
+  CHECK(f.Counted("signet_server_svids_refused_total", 2));
+  CHECK(f.issuer.Issue({}).empty());
+  CHECK(f.store.appends() == 1);
+}
+
+TEST_CASE("nothing is signed when the journal fails, and every element says so") {
+  Fixture f;
+  f.store.FailNextAppend({Code::kUnavailable, kStoreFull, "disk full"});
+  const std::vector<IssueRequest> requests = {f.Request(), f.Request("spiffe://example.org"),
+                                              f.Request()};
+  for (const auto& one : f.issuer.Issue(requests)) {
+    REQUIRE_FALSE(one);
+    CHECK(one.error().reason == kStoreFull);
+  }
+  CHECK(f.signer->signatures == 0);
+  CHECK(f.issuer.IssueOne(f.Request()));
+}
+
+TEST_CASE("nothing is recorded or signed without an authority, or after its end") {
+  Fixture f;
+  f.clock.Advance(hours(24));
+  CHECK(f.issuer.IssueOne(f.Request()).error().reason == ca::kAuthorityExpired);
+  f.active.authority = nullptr;
+  CHECK(f.issuer.IssueOne(f.Request()).error().reason == kNoActiveAuthority);
+  CHECK(f.store.appends() == 0);
+  CHECK(f.signer->signatures == 0);
+}
+
+}  // namespace signet::identity
