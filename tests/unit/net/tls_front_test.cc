@@ -483,7 +483,8 @@ TEST_CASE("the end of front and dialer ends their connections") {
   const UniqueFd half_way = world.ConnectRaw();
   if (GENERATE(true, false)) {
     world.front.reset();
-    CHECK(ReadOnce(half_way.get()) == "<eof>");
+    const std::string ended = ReadOnce(half_way.get());
+    CHECK((ended == "<eof>" || ended == "<error>"));  // accepted already, or still in the queue
     CHECK(world.Counted("signet_tls_connections 0"));
   } else {
     world.dialer.reset();
