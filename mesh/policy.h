@@ -1,5 +1,5 @@
-// Who may do what: rules over a caller's verified identity, decided by a pure function. Nothing is allowed unless
-// stated; a default policy denies all.
+// Who may do what: rules over a caller's verified identity, decided by a pure function. Nothing is
+// allowed unless stated; a default policy denies all.
 //
 // Threads: values; a Policy is immutable and shared.
 #pragma once
@@ -24,17 +24,20 @@ enum class Action { kDeny, kAllow };  // deny is the zero value
 
 struct Decision {
   Action action = Action::kDeny;
-  const ConnectionRule* rule = nullptr;  // which rule allowed; null for a deny by default
+  const ConnectionRule* rule = nullptr;  // which rule allowed, of the policy asked; null for a deny
+  identity::SpiffeId caller;             // who was decided over
   bool allowed() const { return action == Action::kAllow; }
-  std::string Reason() const;            // "no rule allows spiffe://…" or "allowed by <name> (file:line)"
+  std::string Reason() const;  // "no rule allows spiffe://…" or "allowed by <name> (file:line)"
 };
 
 class ConnectionPolicy {
  public:
   ConnectionPolicy() = default;
   explicit ConnectionPolicy(std::vector<ConnectionRule> rules) : rules_(std::move(rules)) {}
-  // Reads the list at `key` (`allow: [{name: …, id: pattern | ids: [patterns]}]`). Each fault is a problem.
-  static ConnectionPolicy Read(ConfigMap& config, std::string_view key, std::string_view path, ConfigProblems* problems);
+  // Reads the list at `key` (`allow: [{name: …, id: pattern | ids: [patterns]}]`). Each fault is a
+  // problem.
+  static ConnectionPolicy Read(ConfigMap& config, std::string_view key, std::string_view path,
+                               ConfigProblems* problems);
 
   Decision Decide(const identity::SpiffeId& caller) const;
   const std::vector<ConnectionRule>& rules() const { return rules_; }
