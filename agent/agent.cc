@@ -1,0 +1,250 @@
+#include "agent/agent.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace signet::agent {
+namespace {
+
+constexpr Duration kQuietTooLong = std::chrono::minutes(5);
+
+std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+struct Agent::Stores {
+  FileLock lock;
+  std::shared_ptr<const SecretBytes> kek;
+  std::unique_ptr<NodeState> state;
+};
+
+Result<std::unique_ptr<Agent>> Agent::Create(const AgentConfig& config, AgentWorld world) {
+  SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.data_dir, 0700));
+  SIGNET_TRY(auto lock, FileLock::Acquire(config.data_dir + "/lock"));
+  SIGNET_TRY(auto kek, LoadOrCreateKek(config.data_dir + "/kek"));
+  SIGNET_TRY(auto state, NodeState::Open(SealedFile(config.data_dir + "/node.sealed", kek, "node"),
+                                         config.trust_domain));
+  return std::unique_ptr<Agent>(
+      new Agent(config, world, Stores{std::move(lock), std::move(kek), std::move(state)}));
+}
+
+Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
+    : config_(config),
+      world_(world),
+      lock_(std::move(stores.lock)),
+      state_(std::move(stores.state)),
+      cache_(config.trust_domain),
+      cache_store_(SealedFile(config.data_dir + "/cache.sealed", stores.kek, "cache"), cache_,
+                   world.clock, world.log),
+      attestor_(config.unix_attestor, world.metrics),
+      link_(world.dialer, *state_, world.clock),
+      node_authority_(link_),
+      svid_issuer_(link_),
+      keeper_(*state_, node_authority_, config.attest, world.clock, world.random, world.log,
+              world.metrics),
+      minter_(cache_, svid_issuer_, world.clock, world.random, world.log, world.metrics),
+      sync_(link_, cache_, *state_, SyncOptions{config.sync_interval}, world.clock, world.random,
+            world.log, world.metrics) {}
+
+Agent::~Agent() { StopParts(); }
+
+void Agent::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  keeper_.RequestStop();
+}
+
+ExitCode Agent::Run() {
+  // Before the token is spent: an agent that cannot open its socket must not cost one.
+  if (const auto listener = Listen(); !listener) {
+    world_.log.Error("cannot open the socket", {{"error", listener.error().Message()}});
+    return ExitCode::kInUse;
+  }
+  unlink(config_.socket.c_str());
+  if (const ExitCode attested = EnsureAttested(); attested != ExitCode::kClean) return attested;
+  if (!state_->identity()) return ExitCode::kClean;  // asked to stop before
+  if (const Status restored = cache_store_.Restore(state_->identity()->id); !restored)
+    world_.log.Error("what was kept cannot be read; starting without",
+                     {{"error", restored.error().Message()}});
+  if (const Status socket = OpenSocket(); !socket) {
+    world_.log.Error("cannot open the socket", {{"error", socket.error().Message()}});
+    return ExitCode::kInUse;
+  }
+  StartParts();
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return stopping_ || denied_; });
+  }
+  StopParts();
+  return denied_ ? ExitCode::kDenied : ExitCode::kClean;
+}
+
+Result<UniqueFd> Agent::Listen() const {
+  SIGNET_RETURN_IF_ERROR(EnsureDirectory(FolderOf(config_.socket), 0755));
+  net::UnixListenOptions options;
+  options.mode = config_.socket_mode;
+  return net::ListenUnix(config_.socket, options);
+}
+
+Status Agent::OpenSocket() {
+  SIGNET_TRY(auto listener, Listen());
+  WorkloadServerParts parts{
+      cache_,
+      [this](const net::PeerCredentials& peer) { return attestor_.Attest(peer); },
+      [this](const std::vector<std::string>& ids) { minter_.Want(ids); },
+      world_.clock,
+      world_.log,
+      world_.metrics};
+  SIGNET_TRY(server_, WorkloadServer::Start(std::move(listener), std::move(parts), config_.limits));
+  return {};
+}
+
+ExitCode Agent::EnsureAttested() {
+  if (state_->identity()) return ExitCode::kClean;
+  const Status attested = keeper_.AttestUntilDone();
+  if (attested || attested.error().reason == kStopped) return ExitCode::kClean;
+  world_.log.Error("node attestation refused", {{"error", attested.error().Message()}});
+  return ExitCode::kNotAttested;
+}
+
+void Agent::StartParts() {
+  ExportMetrics();
+  cache_.Observe([this] { server_->Wake(); });
+  cache_.Observe([this] { minter_.Wake(); });
+  cache_.Observe([this] { cache_store_.Wake(); });
+  cache_.Observe([this] { server_->SetServing(cache_.Current()->synced); });
+  link_.OnDrop([this] { sync_.Interrupt(); });
+  server_->SetServing(cache_.Current()->synced);
+  const auto identity = state_->identity();
+  world_.log.Info("agent runs", {{"agent_id", identity->id.ToString()},
+                                 {"svid_expires", FormatTime(identity->not_after())},
+                                 {"socket", config_.socket}});
+  cache_store_.Start(identity->id);
+  keeper_.Start([this] { link_.DropCurrent(); });
+  minter_.Start();
+  sync_.Start(
+      SyncEvents{[this] { OnConnected(); }, [this](const Error& e) { return OnDenied(e); }});
+  serving_ = true;
+}
+
+void Agent::StopParts() {
+  serving_ = false;
+  sync_.Stop();
+  minter_.Stop();
+  keeper_.Stop();
+  cache_store_.Stop();
+  if (!server_) return;
+  server_->Stop();
+  unlink(config_.socket.c_str());
+}
+
+void Agent::OnConnected() {
+  minter_.OnConnected();
+  const auto identity = state_->identity();
+  if (!identity || identity->not_after() > world_.clock.Now()) return keeper_.Wake();
+  // Expired while the server was away: it may still renew, and does nothing else for us.
+  const Status renewed = keeper_.RenewOnce();
+  if (renewed) return link_.DropCurrent();
+  world_.log.Warn("the expired agent SVID was not renewed", {{"error", renewed.error().Message()}});
+}
+
+bool Agent::OnDenied(const Error& error) {
+  if (AnswerTo(error) == DenialAnswer::kReattest) return Reattest();
+  world_.log.Error(
+      "the server denies this agent: everything held is erased; to let it join again, unban it on "
+      "the "
+      "server if it is banned, and start it with a new join token",
+      {{"error", error.Message()}});
+  const Status state_erased = state_->Erase();
+  const Status cache_erased = cache_store_.Erase();
+  cache_.Erase();
+  for (const Status& erased : {state_erased, cache_erased})
+    if (!erased) world_.log.Error("not erased from disk", {{"error", erased.error().Message()}});
+  {
+    const std::lock_guard lock(mutex_);
+    denied_ = true;
+  }
+  changed_.notify_all();
+  return false;
+}
+
+bool Agent::Reattest() {
+  const Status attested = keeper_.AttestOnce();
+  if (attested) {
+    cache_store_.SetAgent(state_->identity()->id);
+    return true;
+  }
+  world_.log.Error(
+      "the server wants this agent to attest again; SVIDs held are served while they last. Put a "
+      "new join "
+      "token into join_token_file, or restart with one",
+      {{"error", attested.error().Message()}});
+  return true;
+}
+
+net::Health Agent::health() const {
+  net::Health health;
+  const SnapshotPtr snapshot = cache_.Current();
+  const auto identity = state_->identity();
+  if (!identity) health.problems.push_back("this node is not attested");
+  if (identity && identity->not_after() <= world_.clock.Now())
+    health.problems.push_back("the agent's SVID has expired");
+  if (!serving_) health.problems.push_back("the Workload API is not open");
+  if (!snapshot->synced) health.problems.push_back("entries were never received");
+  health.ready = identity && serving_ && snapshot->synced;
+  const auto heard = sync_.last_heard();
+  if (heard && world_.clock.SteadyNow() - *heard > kQuietTooLong)
+    health.problems.push_back("the server was last heard " +
+                              FormatDuration(world_.clock.SteadyNow() - *heard) + " ago");
+  return health;
+}
+
+void Agent::ExportMetrics() {
+  Metrics& metrics = world_.metrics;
+  const auto count = [this](bool ready) {
+    const SnapshotPtr snapshot = cache_.Current();
+    return static_cast<double>(
+        std::count_if(snapshot->svids.begin(), snapshot->svids.end(),
+                      [&](const SvidPtr& svid) { return (svid != nullptr) == ready; }));
+  };
+  metrics.GaugeFrom("signet_agent_svids", "Entries by whether an X.509-SVID is held for them",
+                    [count] { return count(true); }, {{"state", "held"}});
+  metrics.GaugeFrom("signet_agent_svids", "Entries by whether an X.509-SVID is held for them",
+                    [count] { return count(false); }, {{"state", "missing"}});
+  metrics.GaugeFrom("signet_agent_svid_soonest_expiry_timestamp_seconds",
+                    "When the first of the X.509-SVIDs held expires; 0: none is held", [this] {
+                      double soonest = 0;
+                      for (const SvidPtr& svid : cache_.Current()->svids) {
+                        if (!svid) continue;
+                        const auto end = static_cast<double>(UnixSeconds(svid->not_after()));
+                        soonest = soonest == 0 ? end : std::min(soonest, end);
+                      }
+                      return soonest;
+                    });
+  metrics.GaugeFrom("signet_agent_node_svid_expiry_timestamp_seconds",
+                    "When the agent's own SVID expires", [this] {
+                      const auto identity = state_->identity();
+                      return identity ? static_cast<double>(UnixSeconds(identity->not_after()))
+                                      : 0.0;
+                    });
+  metrics.GaugeFrom("signet_agent_sync_revision",
+                    "Revision of the entries held; 0: the server counts none",
+                    [this] { return static_cast<double>(cache_.Current()->revision); });
+  metrics.GaugeFrom("signet_agent_sync_age_seconds",
+                    "Since the server last agreed with what is held; -1: never", [this] {
+                      const auto heard = sync_.last_heard();
+                      return heard ? Seconds(world_.clock.SteadyNow() - *heard) : -1.0;
+                    });
+  metrics.GaugeFrom("signet_agent_sync_mode", "0: server away, 1: push, 2: polling",
+                    [this] { return static_cast<double>(static_cast<int>(sync_.mode())); });
+}
+
+}  // namespace signet::agent

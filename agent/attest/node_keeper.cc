@@ -1,0 +1,199 @@
+#include "agent/attest/node_keeper.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "ca/x509/request.h"
+
+namespace signet::agent {
+namespace {
+
+constexpr std::size_t kTokenLimit = 4096;
+constexpr Duration kLongestNap = std::chrono::seconds(5);  // the wall clock may be set meanwhile
+
+std::string TokenDigest(const SecretBytes& token) { return EncodeHex(ca::Sha256(token.view())); }
+
+SecretBytes WithoutSpace(const SecretBytes& text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  std::string_view rest = AsText(text.view());
+  while (!rest.empty() && kSpace.find(rest.front()) != rest.npos) rest.remove_prefix(1);
+  while (!rest.empty() && kSpace.find(rest.back()) != rest.npos) rest.remove_suffix(1);
+  return SecretBytes(AsBytes(rest));
+}
+
+}  // namespace
+
+NodeKeeper::NodeKeeper(NodeState& state, NodeAuthority& authority, AttestOptions options,
+                       const Clock& clock, Random& random, const Logger& log, Metrics& metrics)
+    : state_(state),
+      authority_(authority),
+      options_(std::move(options)),
+      clock_(clock),
+      random_(random),
+      log_(log),
+      renewals_(
+          metrics.Counter("signet_agent_node_renewals_total", "Renewals of the agent's own SVID")),
+      failures_(metrics.Counter("signet_agent_node_renewal_failures_total",
+                                "Attempts to renew the agent's own SVID that failed")) {}
+
+NodeKeeper::~NodeKeeper() { Stop(); }
+
+Result<identity::Bundle> NodeKeeper::LoadTrust() const {
+  if (!options_.pin) return LoadTrustBundle(options_.trust_bundle_path, options_.trust_domain);
+  SIGNET_TRY(const auto shown, authority_.FetchUnverifiedBundle());
+  SIGNET_TRY(auto pinned, KeepPinned(shown, *options_.pin));
+  pinned.trust_domain = options_.trust_domain;
+  return pinned;
+}
+
+Result<SecretBytes> NodeKeeper::ReadToken() const {
+  SecretBytes token;
+  if (options_.token) {
+    token = options_.token->Clone();
+  } else if (!options_.token_path.empty()) {
+    auto content = ReadSecretFile(options_.token_path, kTokenLimit);
+    if (!content && content.error().reason == kFilePermissionsLax) {
+      log_.Warn("the join token file is readable by others", {{"file", options_.token_path}});
+      SIGNET_TRY(const Bytes open, ReadFile(options_.token_path, kTokenLimit));
+      content = SecretBytes(open);
+    }
+    if (!content) return Fail(Code::kFailedPrecondition, kNoJoinToken, content.error().Message());
+    token = WithoutSpace(*content);
+  }
+  if (token.empty())
+    return Fail(
+        Code::kFailedPrecondition, kNoJoinToken,
+        "make one with `signet token create` and give it by --join-token or join_token_file");
+  if (TokenDigest(token) == state_.used_token())
+    return Fail(
+        Code::kFailedPrecondition, kNoJoinToken,
+        "the one given was used up by this agent; make a new one with `signet token create`");
+  return token;
+}
+
+Result<NodeIdentity> NodeKeeper::CheckChain(ca::Chain chain, ca::PrivateKey key,
+                                            const identity::Bundle& bundle) const {
+  const identity::BundleMap bundles{{options_.trust_domain, bundle}};
+  auto verified = identity::VerifyX509Svid(chain, bundles, clock_.Now());
+  if (!verified) return Fail(Code::kInternal, kNodeSvidWrong, verified.error().Message());
+  if (!verified->id.IsMemberOf(options_.trust_domain) ||
+      !identity::IsAgentPath(verified->id.path()))
+    return Fail(Code::kInternal, kNodeSvidWrong,
+                verified->id.ToString() + " is not an agent of this trust domain");
+  if (!(chain.front().public_key() == key.public_key()))
+    return Fail(Code::kInternal, kNodeSvidWrong, "it is over another key");
+  return NodeIdentity{verified->id, std::move(chain),
+                      std::make_shared<const ca::PrivateKey>(std::move(key))};
+}
+
+Status NodeKeeper::AttestOnce() {
+  SIGNET_TRY(const SecretBytes token, ReadToken());
+  SIGNET_TRY(const identity::Bundle trust, LoadTrust());
+  // Before the token is spent: a server that cannot be verified must not cost one.
+  SIGNET_TRY(const identity::Bundle bundle, authority_.FetchBundle(trust));
+  if (bundle.trust_domain != options_.trust_domain)
+    return Fail(Code::kFailedPrecondition, kNodeSvidWrong,
+                "the server is of trust domain " + bundle.trust_domain.name());
+  SIGNET_TRY(auto key, ca::PrivateKey::Generate(ca::KeyType::kEcP256));
+  SIGNET_TRY(const Bytes request, ca::MakeRequest(key));
+  SIGNET_TRY(auto chain, authority_.Attest(trust, token, request));
+  SIGNET_TRY(auto identity, CheckChain(std::move(chain), std::move(key), bundle));
+  const std::string id = identity.id.ToString();
+  const WallTime expires = identity.not_after();
+  SIGNET_RETURN_IF_ERROR(state_.SetIdentity(std::move(identity), bundle, TokenDigest(token)));
+  log_.Info("node attested", {{"agent_id", id}, {"expires", FormatTime(expires)}});
+  return {};
+}
+
+Status NodeKeeper::AttestUntilDone() {
+  for (unsigned failures = 0;; ++failures) {
+    Status done = AttestOnce();
+    if (done) return done;
+    const Reason& reason = done.error().reason;
+    if (reason == kAttestationRefused || reason == kNoJoinToken) return done;
+    const Duration pause = DrawBackoff(failures, {}, random_);
+    log_.Warn("node attestation not possible yet",
+              {{"error", done.error().Message()}, {"retry_in", FormatDuration(pause)}});
+    if (!Pause(pause)) return Fail(Code::kCancelled, kStopped);
+  }
+}
+
+Status NodeKeeper::RenewOnce() {
+  const auto current = state_.identity();
+  const auto bundle = state_.bundle();
+  if (!current || !bundle) return Fail(Code::kFailedPrecondition, kAgentNotAttested);
+  SIGNET_TRY(auto key, ca::PrivateKey::Generate(ca::KeyType::kEcP256));
+  SIGNET_TRY(const Bytes request, ca::MakeRequest(key));
+  SIGNET_TRY(auto chain, authority_.Renew(request));
+  SIGNET_TRY(auto renewed, CheckChain(std::move(chain), std::move(key), *bundle));
+  if (renewed.id != current->id)
+    return Fail(Code::kInternal, kNodeSvidWrong,
+                renewed.id.ToString() + " instead of " + current->id.ToString());
+  const WallTime expires = renewed.not_after();
+  SIGNET_RETURN_IF_ERROR(state_.RenewIdentity(std::move(renewed)));
+  renewals_.Add();
+  log_.Info("agent SVID renewed", {{"expires", FormatTime(expires)}});
+  return {};
+}
+
+void NodeKeeper::Start(std::function<void()> renewed) {
+  renewed_ = std::move(renewed);
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void NodeKeeper::RequestStop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+}
+
+void NodeKeeper::Stop() {
+  RequestStop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void NodeKeeper::Wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    awake_ = true;
+  }
+  changed_.notify_all();
+}
+
+bool NodeKeeper::Pause(Duration duration) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, duration, [&] { return stopping_ || awake_; });
+  awake_ = false;
+  return !stopping_;
+}
+
+void NodeKeeper::Loop() {
+  std::shared_ptr<const NodeIdentity> planned;  // the identity `due` was drawn for
+  WallTime due;
+  unsigned failures = 0;
+  Duration nap = Duration::zero();
+  while (Pause(nap)) {
+    const auto current = state_.identity();
+    if (current != planned) {
+      planned = current;
+      if (current) due = DrawRenewalTime(current->not_before(), current->not_after(), random_);
+    }
+    nap = current ? std::clamp<Duration>(due - clock_.Now(), Duration::zero(), kLongestNap)
+                  : kLongestNap;
+    if (!current || nap > Duration::zero()) continue;
+    const Status done = RenewOnce();
+    if (done) {
+      failures = 0;
+      renewed_();
+      continue;
+    }
+    nap = std::max<Duration>(DrawBackoff(failures++, {}, random_), std::chrono::milliseconds(10));
+    failures_.Add();
+    log_.Warn("agent SVID not renewed",
+              {{"error", done.error().Message()}, {"expires", FormatTime(current->not_after())}});
+  }
+}
+
+}  // namespace signet::agent

@@ -1,0 +1,59 @@
+#include "agent/cache/workload_view.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace signet::agent {
+namespace {
+
+bool IsPreferred(const AuthorizedEntry& a, const AuthorizedEntry& b) {
+  return a.created_at != b.created_at ? a.created_at < b.created_at : a.id < b.id;
+}
+
+// Hint -> the one entry that has it.
+std::map<std::string, const AuthorizedEntry*> ChooseByHint(
+    const Snapshot& snapshot, const std::vector<std::size_t>& granted) {
+  std::map<std::string, const AuthorizedEntry*> chosen;
+  for (const std::size_t position : granted) {
+    const AuthorizedEntry& entry = *snapshot.entries->entries()[position];
+    if (entry.hint.empty()) continue;
+    const auto [slot, added] = chosen.emplace(entry.hint, &entry);
+    if (!added && IsPreferred(entry, *slot->second)) slot->second = &entry;
+  }
+  return chosen;
+}
+
+}  // namespace
+
+std::vector<std::string> WorkloadView::Missing() const {
+  std::vector<std::string> ids;
+  for (const Grant& grant : grants)
+    if (!grant.svid) ids.push_back(grant.entry->id);
+  return ids;
+}
+
+WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held, WallTime now) {
+  WorkloadView view;
+  view.own_bundle = snapshot.FindBundle(snapshot.trust_domain);
+  if (!snapshot.synced || !view.own_bundle) return view;
+  const std::vector<std::size_t> granted = snapshot.entries->Match(held, now);
+  const auto by_hint = ChooseByHint(snapshot, granted);
+  std::set<identity::TrustDomain> federated;
+  for (const std::size_t position : granted) {
+    const EntryPtr& entry = snapshot.entries->entries()[position];
+    if (!entry->hint.empty() && by_hint.at(entry->hint) != entry.get()) continue;
+    const SvidPtr& svid = snapshot.svids[position];
+    const bool servable = svid && svid->id == entry->spiffe_id && svid->not_after() > now;
+    view.grants.push_back({entry, servable ? svid : nullptr});
+    federated.insert(entry->federates_with.begin(), entry->federates_with.end());
+  }
+  for (const identity::TrustDomain& name : federated) {
+    if (name == snapshot.trust_domain) continue;
+    if (BundlePtr bundle = snapshot.FindBundle(name)) view.federated.push_back(std::move(bundle));
+  }
+  view.state = view.grants.empty() ? WorkloadView::State::kDenied : WorkloadView::State::kGranted;
+  return view;
+}
+
+}  // namespace signet::agent

@@ -1,0 +1,38 @@
+// What one caller is granted out of a snapshot. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/cache/snapshot.h"
+
+namespace signet::agent {
+
+struct Grant {
+  EntryPtr entry;
+  SvidPtr svid;  // null: not minted yet, or expired
+};
+
+struct WorkloadView {
+  enum class State {
+    kNotReady,  // the agent does not know its entries or its bundle yet
+    kDenied,    // no entry is for this caller
+    kGranted,
+  };
+  State state = State::kNotReady;
+  // Ascending by entry id, so the default identity, the first, is stable; hints that are not empty
+  // are unique. Never empty when kGranted.
+  std::vector<Grant> grants;
+  BundlePtr own_bundle;
+  // Bundles of the trust domains the granted entries federate with, as far as they are known.
+  std::vector<BundlePtr> federated;
+
+  // Ids of granted entries that have no SVID to give.
+  std::vector<std::string> Missing() const;
+};
+
+// Of entries with the same hint the older one counts, then the one of lower id; the others are not
+// granted at all, as in SPIRE.
+WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held, WallTime now);
+
+}  // namespace signet::agent

@@ -1,0 +1,47 @@
+// All open streams of the Workload API, and the one thread that brings them up to date: changes
+// that come while it works are seen in its next round, so bursts are merged.
+//
+// Threads: safe from any thread.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace signet::agent {
+
+class Subscriber {
+ public:
+  virtual ~Subscriber() = default;
+  // Sends what changed, or ends the stream. Must not block.
+  virtual void Evaluate() = 0;
+  // Ends the stream: the agent stops.
+  virtual void Stop() = 0;
+  // Has a deadline to keep: wants to be evaluated each second.
+  virtual bool IsWaiting() const = 0;
+};
+
+class StreamHub {
+ public:
+  StreamHub();
+  ~StreamHub();
+  void Add(std::shared_ptr<Subscriber> subscriber);
+  void Remove(Subscriber* subscriber);
+  // The cache changed.
+  void Wake();
+  // Ends every stream.
+  void Stop();
+
+ private:
+  void Loop();
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<Subscriber*, std::shared_ptr<Subscriber>> subscribers_;
+  bool awake_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace signet::agent
