@@ -57,7 +57,7 @@ std::optional<AgentConfig> Load(const CommandLine& line) {
   ConfigProblems problems;
   AgentConfig config = LoadConfig(line.config, line.overrides, &problems);
   if (problems.empty()) return config;
-  std::fputs(problems.Text().c_str(), stderr);
+  std::fprintf(stderr, "%s\n", problems.Text().c_str());
   return std::nullopt;
 }
 
