@@ -47,6 +47,10 @@ struct EntryMask {
 
 // The rules that need no registry: formats, limits, combinations. Fails with kEntryInvalid.
 Status CheckEntry(const Entry& entry, const TrustDomain& trust_domain);
+// The same for the fields of `mask` alone, as an update brings them; combinations of fields are not checked.
+Status CheckEntry(const Entry& entry, const TrustDomain& trust_domain, const EntryMask& mask);
+// With store_svid all selectors are of one type. Fails with kEntryInvalid.
+Status CheckStoreSvidSelectors(const Entry& entry);
 
 enum class MatchBehavior { kExact, kSubset, kSuperset, kAny };
 
@@ -63,8 +67,8 @@ struct EntryFilter {
     MatchBehavior match = MatchBehavior::kExact;
   };
   std::optional<FederatesWith> federates_with;
-  std::optional<std::string> hint;
-  std::optional<bool> downstream;
+  std::optional<std::string> hint;  // empty: no filter, as in SPIRE
+  std::optional<bool> downstream;   // true: only those; false: no filter, as in SPIRE
 };
 bool Matches(const Entry& entry, const EntryFilter& filter);
 

@@ -1,0 +1,134 @@
+#include <optional>
+#include <utility>
+
+#include "identity/registry/registry.h"
+#include "identity/registry/registry_state.h"
+
+namespace signet::identity {
+namespace {
+
+// The entry that gives one agent an alias (made with its join token) means nothing without it: its
+// only selector is the agent's own ID.
+bool TiesAliasTo(const Entry& entry, const SpiffeId& agent) {
+  return entry.selectors.size() == 1 &&
+         entry.selectors[0] == Selector{"spiffe_id", agent.ToString()};
+}
+
+}  // namespace
+
+NodePtr Registry::FindNode(const SpiffeId& id) const {
+  const std::shared_lock lock(state_->memory_mutex);
+  return state_->nodes.Find(id);
+}
+
+Result<Page<NodePtr>> Registry::ListNodes(const NodeFilter& filter, std::size_t page_size,
+                                          const std::string& page_token) const {
+  const State& state = *state_;
+  std::uint64_t last = 0;
+  if (page_size != 0 && !page_token.empty()) {
+    SIGNET_TRY(last, state.page_tokens.Parse(Listing::kNodes, page_token));
+  }
+  Page<NodePtr> page;
+  const std::shared_lock lock(state.memory_mutex);
+  state.nodes.Visit(filter, last, [&](const NodeTable::Row& row) {
+    page.items.push_back(row.second);
+    last = row.first;
+    return page_size == 0 || page.items.size() < page_size;
+  });
+  if (page_size != 0 && !page.items.empty())
+    page.next = state.page_tokens.Make(Listing::kNodes, last);
+  return page;
+}
+
+std::size_t Registry::CountNodes(const NodeFilter& filter) const {
+  std::size_t count = 0;
+  const std::shared_lock lock(state_->memory_mutex);
+  state_->nodes.Visit(filter, 0, [&](const NodeTable::Row&) {
+    ++count;
+    return true;
+  });
+  return count;
+}
+
+Result<NodePtr> Registry::ChangeNode(const SpiffeId& id,
+                                     const std::function<Status(Node&)>& change) {
+  State& state = *state_;
+  const std::lock_guard changing(state.change_mutex);
+  const NodePtr current = state.nodes.Find(id);
+  Node next;
+  if (current != nullptr) next = *current;
+  next.id = id;
+  SIGNET_RETURN_IF_ERROR(change(next));
+  CHECK_TRUE(next.id == id);
+  if (current != nullptr && next == *current) return current;
+  Change published;
+  published.nodes_put.push_back(std::make_shared<const Node>(std::move(next)));
+  SIGNET_RETURN_IF_ERROR(state.Publish(published));
+  return published.nodes_put.front();
+}
+
+Result<NodePtr> Registry::AttestWithToken(
+    const std::string& token_digest, const std::function<Result<Node>(const JoinToken&)>& make) {
+  State& state = *state_;
+  const std::lock_guard changing(state.change_mutex);
+  Change change;
+  std::optional<Error> refused;
+  SIGNET_RETURN_IF_ERROR(state.Publish(change, [&](Transaction& transaction) -> Status {
+    SIGNET_TRY(const JoinToken token, transaction.tokens().Take(token_digest));
+    if (token.expires_at < state.Now()) return Fail(Code::kInvalidArgument, kTokenExpired);
+    Result<Node> made = make(token);
+    if (made) {
+      change.nodes_put.push_back(std::make_shared<const Node>(*std::move(made)));
+    } else {
+      refused = std::move(made).error();  // and yet the token is spent
+    }
+    return {};
+  }));
+  if (refused) return Fail(*std::move(refused));
+  return change.nodes_put.front();
+}
+
+Status Registry::BanNode(const SpiffeId& id) {
+  State& state = *state_;
+  const std::lock_guard changing(state.change_mutex);
+  const NodePtr current = state.nodes.Find(id);
+  if (current == nullptr) return Fail(Code::kNotFound, kAgentNotFound);
+  Node banned = *current;
+  banned.serial.clear();
+  banned.new_serial.clear();
+  banned.new_serial_expires_at = 0;
+  if (banned == *current) return {};
+  Change change;
+  change.nodes_put.push_back(std::make_shared<const Node>(std::move(banned)));
+  return state.Publish(change);
+}
+
+Status Registry::DeleteNode(const SpiffeId& id) {
+  State& state = *state_;
+  const std::lock_guard changing(state.change_mutex);
+  const NodePtr current = state.nodes.Find(id);
+  if (current == nullptr) return Fail(Code::kNotFound, kAgentNotFound);
+  Change change;
+  change.nodes_removed.push_back(current);
+  state.entries.VisitChildren(id, [&](const EntryPtr& entry) {
+    if (TiesAliasTo(*entry, id)) change.entries_removed.push_back(entry);
+  });
+  return state.Publish(change);
+}
+
+Status Registry::AddJoinToken(const JoinToken& token) {
+  const std::lock_guard changing(state_->change_mutex);
+  Change change;
+  return state_->Publish(
+      change, [&](Transaction& transaction) { return transaction.tokens().Insert(token); });
+}
+
+Status Registry::PruneExpiredTokens() {
+  const std::lock_guard changing(state_->change_mutex);
+  const std::int64_t now = state_->Now();
+  Change change;
+  return state_->Publish(
+      change, [&](Transaction& transaction) { return transaction.tokens().RemoveExpired(now); });
+}
+
+}  // namespace signet::identity

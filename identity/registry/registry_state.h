@@ -1,0 +1,65 @@
+// What the registry's parts share: memory, the store, and the one way a change is made. Private to
+// registry*.cc.
+//
+// Locks, in the order they are taken: change_mutex (one change at a time, held from its checks to
+// the last observer) before memory_mutex (shared for reading, alone for applying), and before
+// observers_mutex.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
+#include <vector>
+
+#include "identity/registry/entry_batch.h"
+#include "identity/registry/entry_table.h"
+#include "identity/registry/node_table.h"
+#include "identity/registry/page_token.h"
+#include "identity/registry/registry.h"
+
+namespace signet::identity {
+
+struct Registry::State {
+  State(Store& the_store, TrustDomain the_trust_domain, const Clock& the_clock, Random& the_random)
+      : store(the_store),
+        trust_domain(std::move(the_trust_domain)),
+        clock(the_clock),
+        random(the_random),
+        page_tokens(the_random),
+        entries(ServerId(trust_domain)) {}
+
+  // Fills memory from the store.
+  Status Load();
+  // With change_mutex held: makes `change` durable, then visible, then known to the observers.
+  // `first` runs in the transaction before `change` is written, and may still fill it.
+  Status Publish(Change& change, const std::function<Status(Transaction&)>& first = {});
+  // The same for what `batch` accepted; on failure its elements carry the error.
+  std::vector<EntryOutcome> PublishEntries(const EntryBatch& batch,
+                                           std::vector<EntryOutcome> outcomes);
+  std::int64_t Now() const { return UnixSeconds(clock.Now()); }
+
+  Store& store;
+  const TrustDomain trust_domain;
+  const Clock& clock;
+  Random& random;
+  const PageTokens page_tokens;
+
+  std::mutex change_mutex;
+
+  mutable std::shared_mutex memory_mutex;
+  EntryTable entries;
+  NodeTable nodes;
+  std::map<TrustDomain, BundlePtr> bundles;
+  Revision revision = 0;
+
+  std::mutex observers_mutex;
+  std::vector<std::pair<std::uint64_t, std::function<void(const Change&)>>> observers;
+  std::uint64_t next_observer = 1;
+
+ private:
+  void Apply(const Change& change);
+  void Notify(const Change& change);
+};
+
+}  // namespace signet::identity
