@@ -31,6 +31,16 @@ std::size_t Distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// A key that is there twice: YAML readers differ on which one counts, so neither may.
+void ReportRepeated(const YAML::Node& map, const std::string& file, const std::string& prefix,
+                    ConfigProblems* problems) {
+  std::set<std::string> seen;
+  for (const auto& item : map)
+    if (item.first.IsScalar() && !seen.insert(item.first.Scalar()).second)
+      problems->Add({file, LineOf(item.first),
+                     fmt::format("'{}{}' is set twice", prefix, item.first.Scalar()), "keep one"});
+}
+
 }  // namespace
 
 struct ConfigMap::State {
@@ -69,7 +79,11 @@ ConfigMap ConfigMap::Parse(std::string_view text, std::string name, ConfigProble
   state->file = std::move(name);
   state->problems = problems;
   try {  // yaml-cpp throws
-    state->node = YAML::Load(std::string(text));
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (!documents.empty()) state->node = documents.front();
+    if (documents.size() > 1)
+      problems->Add({state->file, LineOf(documents[1]), "more than one document in the file",
+                     "remove what follows the line \"---\""});
   } catch (const YAML::Exception& e) {
     problems->Add(
         {state->file, e.mark.is_null() ? 0 : e.mark.line + 1, "not valid YAML: " + e.msg, {}});
@@ -81,15 +95,8 @@ ConfigMap ConfigMap::Parse(std::string_view text, std::string name, ConfigProble
     state->node = YAML::Node(YAML::NodeType::Map);
   }
   if (state->node.IsNull()) state->node = YAML::Node(YAML::NodeType::Map);
-  ConfigMap map(std::move(state));
-  std::set<std::string> seen;
-  for (const auto& item : map.state_->node) {
-    if (!item.first.IsScalar()) continue;
-    if (!seen.insert(item.first.Scalar()).second)
-      map.ProblemAtLine(LineOf(item.first), fmt::format("'{}' is set twice", item.first.Scalar()),
-                        "keep one");
-  }
-  return map;
+  ReportRepeated(state->node, state->file, state->prefix, problems);
+  return ConfigMap(std::move(state));
 }
 
 bool ConfigMap::Has(std::string_view key) const {
@@ -174,6 +181,7 @@ std::optional<ConfigMap> ConfigMap::Map(std::string_view key) {
   state->file = state_->file;
   state->prefix = fmt::format("{}{}.", state_->prefix, key);
   state->problems = state_->problems;
+  ReportRepeated(state->node, state->file, state->prefix, state->problems);
   return ConfigMap(std::move(state));
 }
 
@@ -198,6 +206,7 @@ std::vector<ConfigMap> ConfigMap::Maps(std::string_view key) {
     state->file = state_->file;
     state->prefix = fmt::format("{}{}[{}].", state_->prefix, key, i);
     state->problems = state_->problems;
+    ReportRepeated(state->node, state->file, state->prefix, state->problems);
     maps.push_back(ConfigMap(std::move(state)));
   }
   return maps;
