@@ -1,0 +1,178 @@
+#include <catch2/catch.hpp>
+
+#include "identity/server/config.h"
+
+namespace signet::identity {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr const char* kMinimal = "trust_domain: example.org\ndata_dir: /var/lib/x\n";
+
+ServerConfig Parse(const std::string& text, ConfigProblems* problems) {
+  return ParseServerConfig(text, "server.yaml", problems);
+}
+
+ServerConfig MustParse(const std::string& text) {
+  ConfigProblems problems;
+  auto config = Parse(text, &problems);
+  INFO(problems.Text());
+  REQUIRE(problems.empty());
+  return config;
+}
+
+// The one problem of `text`.
+ConfigProblem ProblemOf(const std::string& text) {
+  ConfigProblems problems;
+  Parse(text, &problems);
+  INFO(problems.Text());
+  REQUIRE(problems.all().size() == 1);
+  return problems.all().front();
+}
+
+TEST_CASE("a minimal configuration gets SPIRE's defaults") {
+  const auto config = MustParse(kMinimal);
+  CHECK(config.trust_domain.name() == "example.org");
+  CHECK(config.listen.ToString() == "0.0.0.0:8081");
+  CHECK(config.admin_socket.path == "/var/lib/x/admin.sock");
+  CHECK(config.admin_socket.mode == 0770);
+  CHECK(config.admin_socket.owner == -1);
+  CHECK(config.ca_ttl == hours(24));
+  CHECK(config.ca_key_type == ca::KeyType::kEcP256);
+  CHECK(config.jwt_key_type == ca::KeyType::kEcP256);
+  CHECK(config.default_x509_svid_ttl == hours(1));
+  CHECK(config.agent_ttl == hours(1));
+  CHECK(config.ca_subject.empty());
+  CHECK_FALSE(config.metrics);
+  CHECK(config.kek_file == "/var/lib/x/kek");
+  CHECK(config.limit_signing);
+  CHECK(config.limit_attestation);
+  CHECK_FALSE(config.agent_id_selector);
+  CHECK(ConfigWarnings(config).empty());
+}
+
+TEST_CASE("what is derived follows what is stated") {
+  const auto config = MustParse(std::string(kMinimal) +
+                                "ca_key_type: rsa-2048\ndefault_x509_svid_ttl: 20m\nmetrics: on\n");
+  CHECK(config.jwt_key_type == ca::KeyType::kRsa2048);
+  CHECK(config.agent_ttl == minutes(20));
+  REQUIRE(config.metrics);
+  CHECK(config.metrics->ToString() == "127.0.0.1:9988");
+}
+
+TEST_CASE("every key of a full configuration arrives") {
+  const auto config = MustParse(std::string(kMinimal) + R"(
+listen: 127.0.0.1:0
+admin_socket: unix:/run/signet/admin.sock
+admin: {mode: "0700", owner: 0, group: root}
+ca_ttl: 6h
+jwt_key_type: ec-p384
+ca_subject: {country: [DE], organization: [One, Two], common_name: root}
+agent_ttl: 30m
+admin_ids: ["spiffe://example.org/admin"]
+ratelimit: {attestation: false, signing: false}
+experimental: {agent_spiffe_id_as_selector: true}
+log: {level: debug, format: json}
+metrics: 127.0.0.1:0
+kek_file: /etc/kek
+limits: {connections: 7, connections_per_address: 6, workers: 5, queued_calls: 4, message_bytes: 70000}
+)");
+  CHECK(config.admin_socket.path == "/run/signet/admin.sock");
+  CHECK(config.admin_socket.mode == 0700);
+  CHECK(config.admin_socket.owner == 0);
+  CHECK(config.admin_socket.group == 0);
+  CHECK(config.ca_ttl == hours(6));
+  CHECK(config.jwt_key_type == ca::KeyType::kEcP384);
+  REQUIRE(config.ca_subject.size() == 4);
+  CHECK(config.ca_subject[0].oid == "2.5.4.6");
+  CHECK(config.ca_subject[2].value == "Two");
+  CHECK(config.agent_ttl == minutes(30));
+  REQUIRE(config.admin_ids.size() == 1);
+  CHECK_FALSE(config.limit_signing);
+  CHECK_FALSE(config.limit_attestation);
+  CHECK(config.agent_id_selector);
+  CHECK(config.log_level == LogLevel::kDebug);
+  CHECK(config.log_format == LogFormat::kJson);
+  CHECK(config.kek_file == "/etc/kek");
+  CHECK(config.limits.connections == 7);
+  CHECK(config.limits.connections_per_address == 6);
+  CHECK(config.limits.workers == 5);
+  CHECK(config.limits.queued_calls == 4);
+  CHECK(config.limits.message_bytes == 70000);
+}
+
+TEST_CASE("all problems are told at once, each with its line") {
+  ConfigProblems problems;
+  Parse("trust_domain: Example\nca_ttl: soon\nlisten: nowhere\nca_keytype: ec-p256\n", &problems);
+  INFO(problems.Text());
+  REQUIRE(problems.all().size() == 5);
+  std::vector<int> lines;
+  for (const auto& problem : problems.all()) {
+    CHECK(problem.file == "server.yaml");
+    CHECK_FALSE(problem.message.empty());
+    lines.push_back(problem.line);
+  }
+  for (const int line : {1, 2, 3, 4})
+    CHECK(std::find(lines.begin(), lines.end(), line) != lines.end());
+}
+
+TEST_CASE("each refused value names its line and what to write") {
+  const auto at_line_3 = [](const std::string& line) {
+    const auto problem = ProblemOf(kMinimal + line + "\n");
+    INFO(line);
+    CHECK(problem.line == 3);
+    CHECK_FALSE(problem.hint.empty());
+  };
+  at_line_3("ca_key_type: ed25519");
+  at_line_3("jwt_key_type: rsa-1024");
+  at_line_3("listen: unix:/x");
+  at_line_3("metrics: sometimes");
+  at_line_3("admin_socket: relative.sock");
+  at_line_3("admin_socket: /" + std::string(107, 'a'));
+  at_line_3("admin: {mode: \"9\"}");
+  at_line_3("admin: {owner: no-such-user-here}");
+  at_line_3("admin: {group: no-such-group-here}");
+  at_line_3("log: {level: loud}");
+  at_line_3("log: {format: xml}");
+  at_line_3("ca_subject: {country: [Germany]}");
+  at_line_3("admin_ids: [\"spiffe://other.org/admin\"]");
+  at_line_3("admin_ids: [\"admin\"]");
+}
+
+TEST_CASE("a missing data directory and a relative one are refused") {
+  CHECK(ProblemOf("trust_domain: example.org\nadmin_socket: /a.sock\n").message.find("data_dir") !=
+        std::string::npos);
+  CHECK(ProblemOf("trust_domain: example.org\nadmin_socket: /a.sock\ndata_dir: here\n").line == 3);
+}
+
+TEST_CASE("a TTL that a rotation would cut is warned of, and a safe one is not") {
+  CHECK(ConfigWarnings(MustParse(std::string(kMinimal) + "default_x509_svid_ttl: 4h\n")).empty());
+  const auto warnings =
+      ConfigWarnings(MustParse(std::string(kMinimal) + "default_x509_svid_ttl: 5h\n"));
+  REQUIRE(warnings.size() == 2);  // agents' TTL follows
+  CHECK(warnings[0].find("ca_ttl") != std::string::npos);
+}
+
+TEST_CASE("the example in the repository is valid and states the defaults") {
+  ConfigProblems problems;
+  const auto config = LoadServerConfig(SIGNET_SOURCE "/examples/server.yaml", &problems);
+  INFO(problems.Text());
+  REQUIRE(problems.empty());
+  const auto defaults = MustParse("trust_domain: example.org\ndata_dir: /var/lib/signet/server\n");
+  CHECK(config.ca_ttl == defaults.ca_ttl);
+  CHECK(config.listen.ToString() == defaults.listen.ToString());
+  CHECK(config.admin_socket.path == defaults.admin_socket.path);
+  CHECK(config.limits.queued_calls == defaults.limits.queued_calls);
+  CHECK(config.limits.message_bytes == defaults.limits.message_bytes);
+}
+
+TEST_CASE("an unreadable file is one problem, not a list of missing keys") {
+  ConfigProblems problems;
+  LoadServerConfig("/no/such/file.yaml", &problems);
+  CHECK(problems.all().size() == 1);
+}
+
+}  // namespace
+}  // namespace signet::identity
