@@ -1,0 +1,126 @@
+// The one door of the API: every call of every service comes in here as bytes. The router finds the
+// caller, asks the authorization table, and only then reads the request and hands it to the
+// method's handler. A method without a rule does not exist; one without a handler is not
+// implemented.
+//
+// Threads: gRPC calls in on its own threads; handlers run on the worker pool. Register everything
+// before the server is built.
+#pragma once
+
+#include <grpcpp/generic/async_generic_service.h>
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "identity/api/authorization.h"
+#include "identity/api/caller.h"
+#include "identity/api/worker_pool.h"
+
+namespace google::protobuf {
+class MessageLite;
+}
+
+namespace signet::identity {
+
+inline constexpr Reason kRequestMalformed{"malformed request"};
+inline constexpr Reason kServerBusy{"server is busy"};
+
+// Fails with kRequestMalformed.
+Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message);
+grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message);
+
+struct Answer {
+  grpc::Status status;
+  grpc::ByteBuffer message;
+};
+using UnaryHandler = std::function<Answer(const Caller&, const grpc::ByteBuffer& request)>;
+
+// A typed method as a handler over bytes.
+template <class Request, class Response>
+UnaryHandler Unary(std::function<Result<Response>(const Caller&, const Request&)> method);
+
+// The server's end of a streaming call. Writes are sent in order, one in flight; what is queued
+// counts against the handler, which must bound it.
+//
+// Threads: safe from any thread; after the call is over everything does nothing.
+class StreamCall : public grpc::ServerGenericBidiReactor,
+                   public std::enable_shared_from_this<StreamCall> {
+ public:
+  virtual void Send(grpc::ByteBuffer message) = 0;
+  // After what is queued was sent. The first status counts.
+  virtual void End(grpc::Status status) = 0;
+  virtual const CallerPtr& caller() const = 0;
+};
+
+// What a method does with its stream. Messages come one at a time, in order, on the worker pool;
+// the next one is read when the last was handled.
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+  virtual void OnMessage(const grpc::ByteBuffer& message) = 0;
+  // The client will send no more.
+  virtual void OnHalfClose() = 0;
+  // Everything queued was sent. On a gRPC thread: must be quick.
+  virtual void OnSent() {}
+  // The call is over; nothing follows. On a gRPC thread: must be quick.
+  virtual void OnOver() {}
+};
+using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_ptr<StreamCall>)>;
+
+class Router final : public grpc::CallbackGenericService {
+ public:
+  Router(const ConnectionTable& connections, const Authorizer& authorizer, WorkerPool& workers,
+         const Logger& log, Metrics& metrics);
+  ~Router() override;
+
+  void AddUnary(std::string_view method, UnaryHandler handler);
+  // Runs on gRPC's thread, also when the pool is busy: only for what neither computes nor waits.
+  void AddInline(std::string_view method, UnaryHandler handler);
+  void AddStream(std::string_view method, StreamFactory factory);
+
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override;
+
+ private:
+  friend class UnaryReactor;
+  friend class StreamReactor;
+  struct Method;
+  struct Admission;
+
+  Admission Admit(const std::string& path, const std::string& peer);
+  void Count(Method* method, const grpc::Status& status);
+
+  const ConnectionTable& connections_;
+  const Authorizer& authorizer_;
+  WorkerPool& workers_;
+  const Logger& log_;
+  Metrics& metrics_;
+  Counter& unknown_calls_;
+  std::unordered_map<std::string_view, std::unique_ptr<Method>> methods_;
+};
+
+grpc::Status BadAnswer(const Error& error);  // ToGrpcStatus(), for the template below
+
+template <class Request, class Response>
+UnaryHandler Unary(std::function<Result<Response>(const Caller&, const Request&)> method) {
+  return
+      [method = std::move(method)](const Caller& caller, const grpc::ByteBuffer& bytes) -> Answer {
+        Request request;
+        if (auto parsed = ParseMessage(bytes, &request); !parsed)
+          return {BadAnswer(parsed.error()), {}};
+        auto response = method(caller, request);
+        if (!response) return {BadAnswer(response.error()), {}};
+        return {grpc::Status::OK, SerializeMessage(*response)};
+      };
+}
+
+}  // namespace signet::identity

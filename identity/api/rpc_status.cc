@@ -1,0 +1,42 @@
+#include "identity/api/rpc_status.h"
+
+#include "google/rpc/status.pb.h"
+#include "spire/api/types/permission_denied_details.pb.h"
+
+namespace signet::identity {
+
+grpc::Status ToGrpcStatus(const Error& error) {
+  return {static_cast<grpc::StatusCode>(error.code), error.Message()};
+}
+
+grpc::Status DeniedStatus(std::string_view message, AgentDenial denial) {
+  const std::string text(message);
+  if (denial == AgentDenial::kNone) return {grpc::StatusCode::PERMISSION_DENIED, text};
+  spire::api::types::PermissionDeniedDetails details;
+  details.set_reason(
+      static_cast<spire::api::types::PermissionDeniedDetails::Reason>(static_cast<int>(denial)));
+  google::rpc::Status status;
+  status.set_code(static_cast<int>(Code::kPermissionDenied));
+  status.set_message(text);
+  status.add_details()->PackFrom(details);
+  return {grpc::StatusCode::PERMISSION_DENIED, text, status.SerializeAsString()};
+}
+
+spire::api::types::Status ToProtoStatus(const Status& status) {
+  spire::api::types::Status proto;
+  if (status) {
+    proto.set_message("OK");
+  } else {
+    proto.set_code(static_cast<int>(status.error().code));
+    proto.set_message(status.error().Message());
+  }
+  return proto;
+}
+
+Error InContext(std::string_view context, Error error) {
+  error.detail =
+      error.detail.empty() ? std::string(context) : std::string(context) + ": " + error.detail;
+  return error;
+}
+
+}  // namespace signet::identity

@@ -1,0 +1,155 @@
+#include "identity/api/svid_service.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "ca/x509/request.h"
+#include "identity/api/convert.h"
+#include "identity/api/rpc_status.h"
+
+namespace signet::identity {
+namespace {
+
+namespace svid_api = spire::api::server::svid::v1;
+
+// An empty Name (RFC 5280, 4.1.2.6).
+constexpr std::array<std::uint8_t, 2> kEmptyName = {0x30, 0x00};
+
+tl::unexpected<Error> Invalid(std::string detail) {
+  return Fail(Code::kInvalidArgument, kFieldInvalid, std::move(detail));
+}
+
+Result<ca::CertificateRequest> ReadRequest(const std::string& csr) {
+  if (csr.empty()) return Invalid("missing CSR");
+  auto request = ca::ParseRequest(AsBytes(csr));
+  if (request) return request;
+  return Fail(Code::kInvalidArgument, request.error().reason,
+              "malformed CSR: " + request.error().detail);
+}
+
+// A wildcard stands for one label: "*.a.example" covers "x.a.example".
+Status CheckWildcards(const std::vector<std::string>& names) {
+  for (const auto& name : names) {
+    const auto dot = name.find('.');
+    if (dot == std::string::npos || name.starts_with("*.")) continue;
+    if (std::ranges::find(names, "*" + name.substr(dot)) != names.end())
+      return Invalid("CSR DNS name \"" + name + "\" is covered by a wildcard of the same request");
+  }
+  return {};
+}
+
+}  // namespace
+
+void SvidService::Register(Router* router) {
+  router->AddUnary(
+      "/spire.api.server.svid.v1.SVID/BatchNewX509SVID",
+      Unary<BatchRequest, BatchResponse>([this](const Caller& caller, const BatchRequest& request) {
+        return BatchNew(caller, request);
+      }));
+  router->AddUnary(
+      "/spire.api.server.svid.v1.SVID/MintX509SVID",
+      Unary<MintRequest, MintResponse>([this](const Caller& caller, const MintRequest& request) {
+        return Mint(caller, request);
+      }));
+}
+
+Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
+                                                         const BatchRequest& request) const {
+  if (request.params().empty()) return Invalid("missing parameters");
+  SIGNET_RETURN_IF_ERROR(signing_.Take(caller, static_cast<std::size_t>(request.params_size())));
+  std::unordered_map<std::string_view, EntryPtr> authorized;
+  for (auto& entry : registry_.AuthorizedEntries(caller.id)) {
+    const std::string_view id = entry->id;
+    authorized.emplace(id, std::move(entry));
+  }
+  BatchResponse response;
+  std::vector<IssueRequest> issues;
+  std::vector<int> places;
+  for (const auto& params : request.params()) {
+    auto* result = response.add_results();
+    const auto refuse = [&](Error error) {
+      *result->mutable_status() = ToProtoStatus(Fail(std::move(error)));
+    };
+    if (params.entry_id().empty()) {
+      refuse({Code::kInvalidArgument, kFieldInvalid, "missing entry ID"});
+      continue;
+    }
+    if (params.csr().empty()) {
+      refuse({Code::kInvalidArgument, kFieldInvalid, "missing CSR"});
+      continue;
+    }
+    const auto found = authorized.find(params.entry_id());
+    if (found == authorized.end()) {
+      refuse({Code::kNotFound, kEntryNotFound, "entry not found or not authorized"});
+      continue;
+    }
+    auto csr = ReadRequest(params.csr());
+    if (!csr) {
+      refuse(csr.error());
+      continue;
+    }
+    const Entry& entry = *found->second;
+    IssueRequest issue;
+    issue.public_key = csr->public_key;
+    issue.id = entry.spiffe_id;
+    issue.dns_names = entry.dns_names;
+    issue.ttl = std::chrono::seconds(entry.x509_svid_ttl);
+    issue.entry_id = entry.id;
+    issue.entry_revision = entry.revision_number;
+    issue.requested_by = caller.Name();
+    issues.push_back(std::move(issue));
+    places.push_back(response.results_size() - 1);
+  }
+  const auto issued = issuer_.Issue(issues);
+  for (std::size_t i = 0; i < issued.size(); ++i) {
+    auto* result = response.mutable_results(places[i]);
+    if (issued[i]) {
+      *result->mutable_status() = ToProtoStatus({});
+      WriteSvid(*issued[i], issues[i].id, result->mutable_svid());
+    } else {
+      *result->mutable_status() = ToProtoStatus(Fail(issued[i].error()));
+    }
+  }
+  return response;
+}
+
+Status SvidService::CheckDnsNames(const SpiffeId& id, const std::vector<std::string>& names) const {
+  // The rules are an entry's, so an entry is what is asked about.
+  Entry entry;
+  entry.spiffe_id = id;
+  entry.parent_id = ServerId(registry_.trust_domain());
+  entry.selectors = {{"mint", "x509"}};
+  for (const auto& name : names) {
+    entry.dns_names = {name};
+    if (auto checked = CheckEntry(entry, registry_.trust_domain()); !checked) {
+      return Fail(Code::kInvalidArgument, checked.error().reason,
+                  "CSR DNS name is invalid: " + checked.error().detail);
+    }
+  }
+  return CheckWildcards(names);
+}
+
+Result<SvidService::MintResponse> SvidService::Mint(const Caller& caller,
+                                                    const MintRequest& request) const {
+  SIGNET_TRY(auto csr, ReadRequest(request.csr()));
+  if (csr.uri_sans.empty()) return Invalid("CSR URI SAN is required");
+  if (csr.uri_sans.size() > 1) return Invalid("only one URI SAN is expected");
+  auto id = SpiffeId::Parse(csr.uri_sans.front());
+  if (!id) return Invalid("CSR URI SAN is invalid: " + id.error().detail);
+  SIGNET_RETURN_IF_ERROR(CheckWorkloadId(*id, registry_.trust_domain(), "CSR URI SAN is invalid"));
+  SIGNET_RETURN_IF_ERROR(CheckDnsNames(*id, csr.dns_sans));
+  SIGNET_RETURN_IF_ERROR(signing_.Take(caller, 1));
+  IssueRequest issue;
+  issue.public_key = csr.public_key;
+  issue.id = *id;
+  issue.dns_names = csr.dns_sans;
+  if (!Equal(csr.subject, kEmptyName)) issue.subject = csr.subject;
+  issue.ttl = std::chrono::seconds(std::max(request.ttl(), 0));
+  issue.requested_by = caller.Name();
+  SIGNET_TRY(auto svid, issuer_.IssueOne(issue));
+  MintResponse response;
+  WriteSvid(svid, *id, response.mutable_svid());
+  return response;
+}
+
+}  // namespace signet::identity

@@ -1,0 +1,235 @@
+#include "identity/api/sync_hub.h"
+
+#include <algorithm>
+
+#include "identity/api/rpc_status.h"
+
+namespace signet::identity {
+namespace {
+
+constexpr std::size_t kMaxQueuedChanges = 4096;
+constexpr std::size_t kStreamsPerAgent = 4;
+constexpr auto kJudgeInterval = std::chrono::seconds(1);
+
+const char* DenialText(AgentDenial denial) {
+  return denial == AgentDenial::kBanned ? "the agent is banned" : "the agent is not attested";
+}
+
+}  // namespace
+
+SyncHub::SyncHub(Registry& registry, const Authorizer& authorizer,
+                 Acknowledgements& acknowledgements, const Clock& clock, const Logger& log,
+                 Metrics& metrics)
+    : registry_(registry),
+      authorizer_(authorizer),
+      acknowledgements_(acknowledgements),
+      clock_(clock),
+      log_(log),
+      batches_(metrics.Counter("signet_server_sync_batches_total", "Batches pushed to agents.")),
+      mismatches_(metrics.Counter("signet_server_sync_mismatches_total",
+                                  "Times an agent held other entries than it was sent.")),
+      last_bundle_removal_(registry.revision()) {
+  metrics.GaugeFrom("signet_server_sync_streams", "Agents on the push stream.",
+                    [this] { return static_cast<double>(streams()); });
+  observer_ = registry_.AddObserver([this](const Change& change) {
+    {
+      std::lock_guard lock(mutex_);
+      if (sessions_.empty() && change.bundles_removed.empty() && change.nodes_removed.empty())
+        return;
+      if (changes_.size() >= kMaxQueuedChanges) {
+        changes_.clear();
+        overrun_ = true;
+      }
+      changes_.push_back(change);
+    }
+    wake_.notify_one();
+  });
+  thread_ = std::thread([this] { Run(); });
+}
+
+SyncHub::~SyncHub() {
+  Stop();
+  registry_.RemoveObserver(observer_);
+  thread_.join();
+}
+
+void SyncHub::Register(Router* router) {
+  router->AddStream("/signet.sync.v1.Sync/Subscribe",
+                    [this](std::shared_ptr<StreamCall> call) { return Open(std::move(call)); });
+}
+
+void SyncHub::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  for (const auto& session : All())
+    session->End({grpc::StatusCode::UNAVAILABLE, "the server is shutting down"});
+}
+
+std::size_t SyncHub::streams() const {
+  std::lock_guard lock(mutex_);
+  std::size_t count = 0;
+  for (const auto& [agent, sessions] : sessions_) count += sessions.size();
+  return count;
+}
+
+std::shared_ptr<SyncSession> SyncHub::Open(std::shared_ptr<StreamCall> call) {
+  auto session = std::make_shared<SyncSession>(*this, std::move(call));
+  std::shared_ptr<SyncSession> displaced;
+  bool stopping = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto& sessions = sessions_[session->caller().id];
+    if (sessions.size() >= kStreamsPerAgent) displaced = sessions.front();
+    sessions.push_back(session);
+    stopping = stopping_;
+  }
+  if (displaced) displaced->End({grpc::StatusCode::ABORTED, "too many streams of this agent"});
+  if (stopping) session->End({grpc::StatusCode::UNAVAILABLE, "the server is shutting down"});
+  return session;
+}
+
+void SyncHub::Ready(std::shared_ptr<SyncSession> session) {
+  {
+    std::lock_guard lock(mutex_);
+    ready_.insert(std::move(session));
+  }
+  wake_.notify_one();
+}
+
+void SyncHub::Remove(const std::shared_ptr<SyncSession>& session) {
+  std::lock_guard lock(mutex_);
+  ready_.erase(session);
+  const auto found = sessions_.find(session->caller().id);
+  if (found == sessions_.end()) return;
+  std::erase(found->second, session);
+  if (found->second.empty()) sessions_.erase(found);
+}
+
+SyncHub::Sessions SyncHub::All() const {
+  Sessions all;
+  std::lock_guard lock(mutex_);
+  for (const auto& [agent, sessions] : sessions_)
+    all.insert(all.end(), sessions.begin(), sessions.end());
+  return all;
+}
+
+SyncHub::Sessions SyncHub::Of(const SpiffeId& agent) const {
+  std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(agent);
+  return found == sessions_.end() ? Sessions() : found->second;
+}
+
+void SyncHub::Run() {
+  auto next_judgement = clock_.SteadyNow() + kJudgeInterval;
+  for (;;) {
+    std::deque<Change> changes;
+    bool overrun = false;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, kJudgeInterval, [this] {
+        return stopping_ || overrun_ || !changes_.empty() || !ready_.empty();
+      });
+      if (stopping_) return;
+      changes.swap(changes_);
+      overrun = std::exchange(overrun_, false);
+    }
+    for (const auto& change : changes) Apply(change);
+    const auto now = clock_.SteadyNow();
+    if (overrun || now >= next_judgement) {
+      // Time for digests too: every stream looks whether one is due.
+      next_judgement = now + kJudgeInterval;
+      if (overrun) {
+        last_bundle_removal_ = registry_.revision();
+        MarkAll();
+      }
+      Judge();
+    }
+    std::set<std::shared_ptr<SyncSession>> ready;
+    {
+      std::lock_guard lock(mutex_);
+      ready.swap(ready_);
+    }
+    for (const auto& session : ready) session->Pump(last_bundle_removal_, now);
+  }
+}
+
+void SyncHub::Apply(const Change& change) {
+  if (!change.bundles_removed.empty()) last_bundle_removal_ = change.revision;
+  if (!change.bundles_put.empty() || !change.bundles_removed.empty()) MarkAll();
+  ApplyEntries(change);
+  for (const auto& node : change.nodes_put) {
+    if (!node->banned()) {
+      MarkAgents({node->id});
+      continue;
+    }
+    for (const auto& session : Of(node->id))
+      session->Deny(AgentDenial::kBanned, DenialText(AgentDenial::kBanned));
+  }
+  for (const auto& node : change.nodes_removed) {
+    acknowledgements_.Forget(node->id);
+    for (const auto& session : Of(node->id))
+      session->Deny(AgentDenial::kNotAttested, DenialText(AgentDenial::kNotAttested));
+  }
+}
+
+void SyncHub::ApplyEntries(const Change& change) {
+  const auto mark_holders = [this](const EntryPtr& entry) {
+    for (const auto& session : All()) {
+      if (!session->Holds(entry->id)) continue;
+      session->MarkDirty();
+      Ready(session);
+    }
+  };
+  for (const auto& entry : change.entries_put) {
+    MarkAgents(registry_.AgentsConcerned(*entry));
+    // An update may have moved it away from those who hold it.
+    if (entry->revision_number > 0) mark_holders(entry);
+  }
+  for (const auto& entry : change.entries_removed) {
+    MarkAgents(registry_.AgentsConcerned(*entry));
+    mark_holders(entry);
+  }
+}
+
+void SyncHub::MarkAgents(const std::vector<SpiffeId>& agents) {
+  for (const auto& agent : agents) {
+    for (const auto& session : Of(agent)) {
+      session->MarkDirty();
+      Ready(session);
+    }
+  }
+}
+
+void SyncHub::MarkAll() {
+  for (const auto& session : All()) {
+    session->MarkDirty();
+    Ready(session);
+  }
+}
+
+void SyncHub::Judge() {
+  for (const auto& session : All()) {
+    const auto denial = authorizer_.CheckAgent(session->caller());
+    switch (denial) {
+      case AgentDenial::kNone:
+        Ready(session);
+        break;
+      case AgentDenial::kBanned:
+      case AgentDenial::kNotAttested:
+        session->Deny(denial, DenialText(denial));
+        break;
+      case AgentDenial::kExpired:
+      case AgentDenial::kNotActive:
+        // Not the agent's end, only this connection's.
+        session->End(
+            {grpc::StatusCode::UNAVAILABLE,
+             "the agent's SVID was replaced or has ended: subscribe with the current one"});
+        break;
+    }
+  }
+}
+
+}  // namespace signet::identity
