@@ -1,0 +1,326 @@
+#include "identity/server/server.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+
+#include <filesystem>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/metrics.h"
+#include "ca/keys/key_store.h"
+#include "identity/api/acknowledgements.h"
+#include "identity/api/agent_service.h"
+#include "identity/api/bundle_service.h"
+#include "identity/api/entry_service.h"
+#include "identity/api/health_service.h"
+#include "identity/api/router.h"
+#include "identity/api/status_service.h"
+#include "identity/api/svid_service.h"
+#include "identity/api/sync_hub.h"
+#include "identity/server/admin_listener.h"
+#include "identity/server/authority_keeper.h"
+#include "identity/server/health_board.h"
+#include "identity/server/housekeeping.h"
+#include "identity/server/issuer.h"
+#include "identity/server/server_identity.h"
+#include "identity/store/sqlite/sqlite_store.h"
+#include "net/admin_server.h"
+#include "net/tls_front.h"
+
+namespace signet::identity {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr std::size_t kAdminConnections = 1024;
+constexpr auto kRenewalGrace = std::chrono::hours(1);
+constexpr auto kStuckAfter = seconds(60);
+
+std::size_t WorkerCount(const ServerLimits& limits) {
+  if (limits.workers != 0) return limits.workers;
+  return std::max<std::size_t>(8, 4 * std::thread::hardware_concurrency());
+}
+
+// A gRPC server without a port: connections are handed to it by descriptor. Clients that do not
+// answer pings are closed; compressed requests are refused, since their size is known only when
+// they are unpacked.
+std::unique_ptr<grpc::Server> BuildGrpc(Router* router, const ServerLimits& limits) {
+  grpc::ServerBuilder builder;
+  builder.RegisterCallbackGenericService(router);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes));
+  builder.SetMaxSendMessageSize(-1);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 256);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  return builder.BuildAndStart();
+}
+
+}  // namespace
+
+// In the order of dependence: what stands below may use what stands above.
+struct Server::State {
+  State(const ServerConfig& c, const Clock& k, Random& r, const Logger& l)
+      : config(c), clock(k), random(r), log(l), started_at(k.Now()) {}
+
+  Status Open();  // what is durable
+  Status MakeAuthorities();
+  void MakeApi();
+  Status Listen();
+  net::Health Health() const;
+  void AdoptTls(net::FrontConnection connection);
+  void AdoptLocal(UniqueFd connection, const net::PeerCredentials& peer);
+  void ExportMetrics();
+
+  const ServerConfig config;
+  const Clock& clock;
+  Random& random;
+  const Logger& log;
+  const WallTime started_at;
+  Metrics metrics;
+  HealthBoard board;
+  std::optional<FileLock> lock;
+  std::unique_ptr<SqliteStore> store;
+  std::unique_ptr<Registry> registry;
+  std::unique_ptr<ca::DiskKeyStore> keys;
+  std::unique_ptr<AuthorityKeeper> keeper;
+  std::unique_ptr<Issuer> issuer;
+  std::unique_ptr<ServerIdentity> identity;
+
+  ConnectionTable connections;
+  std::unique_ptr<Acknowledgements> acknowledgements;
+  std::unique_ptr<Authorizer> authorizer;
+  std::unique_ptr<RateLimiter> signing;
+  std::unique_ptr<SyncHub> hub;
+  std::unique_ptr<AgentService> agents;
+  std::unique_ptr<EntryService> entries;
+  std::unique_ptr<BundleService> bundles;
+  std::unique_ptr<SvidService> svids;
+  std::unique_ptr<HealthService> health;
+  std::unique_ptr<StatusService> status;
+  std::unique_ptr<WorkerPool> workers;
+  std::unique_ptr<Router> router;
+  std::unique_ptr<grpc::Server> grpc;
+
+  std::string listen_address;
+  std::string metrics_address;
+  std::unique_ptr<net::TlsFront> front;
+  std::unique_ptr<Housekeeping> housekeeping;
+  std::unique_ptr<net::AdminServer> admin_http;
+  std::unique_ptr<AdminListener> admin_listener;
+  std::atomic<bool> serving = false;  // set once everything above is there
+  std::atomic<bool> stopping = false;
+};
+
+Status Server::State::Open() {
+  SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.data_dir, 0750));
+  SIGNET_TRY(lock, FileLock::Acquire(config.LockPath()));
+  SIGNET_TRY(store, SqliteStore::Open(config.DatabasePath(), config.trust_domain, log));
+  SIGNET_TRY(registry, Registry::Load(*store, config.trust_domain, clock, random));
+  SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.KeyFolder(), 0700));
+  SIGNET_TRY(keys, ca::DiskKeyStore::Create(config.KeyFolder(), config.kek_file));
+  return {};
+}
+
+Status Server::State::MakeAuthorities() {
+  AuthoritySettings settings;
+  settings.ca_ttl = config.ca_ttl;
+  settings.ca_key_type = config.ca_key_type;
+  settings.jwt_key_type = config.jwt_key_type;
+  settings.ca_subject = config.ca_subject;
+  SIGNET_TRY(keeper, AuthorityKeeper::Start(*store, *registry, *keys, settings, clock, random, log,
+                                            metrics));
+  IssuerSettings issuing;
+  issuing.default_x509_svid_ttl = config.default_x509_svid_ttl;
+  issuing.agent_ttl = config.agent_ttl;
+  issuer = std::make_unique<Issuer>(*keeper, *store, issuing, clock, random, metrics);
+  identity = std::make_unique<ServerIdentity>(
+      config.trust_domain, *issuer, *keeper,
+      std::make_shared<OwnBundleVerifier>(*registry, kRenewalGrace, clock), clock, log);
+  return identity->Tick();
+}
+
+void Server::State::MakeApi() {
+  const auto look = [this] { return Health(); };
+  acknowledgements = std::make_unique<Acknowledgements>(*registry, clock);
+  keeper->SetAcknowledgementSource([this](const std::string&, Revision published_at) {
+    return acknowledgements->Of(published_at);
+  });
+  authorizer = std::make_unique<Authorizer>(*registry, clock,
+                                            AuthorizationSettings{config.admin_ids, kRenewalGrace});
+  signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
+  workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), config.limits.queued_calls);
+  router = std::make_unique<Router>(connections, *authorizer, *workers, log, metrics);
+  hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
+  hub->Register(router.get());
+  agents = std::make_unique<AgentService>(
+      *registry, *issuer, *acknowledgements,
+      AgentServiceSettings{config.agent_id_selector, config.limit_attestation}, clock, random, log);
+  agents->Register(router.get());
+  entries = std::make_unique<EntryService>(*registry);
+  entries->Register(router.get());
+  bundles = std::make_unique<BundleService>(*registry, *authorizer, *acknowledgements);
+  bundles->Register(router.get());
+  svids = std::make_unique<SvidService>(*registry, *issuer, *signing);
+  svids->Register(router.get());
+  health = std::make_unique<HealthService>(look);
+  health->Register(router.get());
+  status =
+      std::make_unique<StatusService>(*registry, *keeper, *hub, look, started_at, listen_address);
+  status->Register(router.get());
+  grpc = BuildGrpc(router.get(), config.limits);
+}
+
+Status Server::State::Listen() {
+  SIGNET_TRY(auto listener, net::ListenTcp(config.listen));
+  SIGNET_TRY(auto bound, net::LocalAddress(listener.get()));
+  listen_address = bound.ToString();
+  MakeApi();
+  net::TlsFrontLimits limits;
+  limits.max_connections = config.limits.connections;
+  limits.max_per_address = config.limits.connections_per_address;
+  SIGNET_TRY(front,
+             net::TlsFront::Start(
+                 std::move(listener), [this] { return identity->Context(); },
+                 [this](net::FrontConnection connection) { AdoptTls(std::move(connection)); },
+                 limits, clock, log, metrics));
+  housekeeping = std::make_unique<Housekeeping>(
+      HousekeepingParts{*registry, *keeper, *identity, connections, *front, board}, config.ca_ttl,
+      clock, log);
+  ExportMetrics();
+  if (config.metrics) {
+    SIGNET_TRY(admin_http,
+               net::AdminServer::Start(*config.metrics, [this] { return Health(); }, metrics));
+    metrics_address = config.metrics->host + ":" + std::to_string(admin_http->port());
+  }
+  // Last: who finds the admin socket finds a server that serves.
+  const auto& socket = config.admin_socket;
+  SIGNET_RETURN_IF_ERROR(
+      EnsureDirectory(std::filesystem::path(socket.path).parent_path().string(), 0750));
+  SIGNET_TRY(auto admin,
+             net::ListenUnix(socket.path,
+                             {.mode = socket.mode, .owner = socket.owner, .group = socket.group}));
+  serving = true;
+  SIGNET_TRY(admin_listener, AdminListener::Start(
+                                 std::move(admin),
+                                 [this](UniqueFd connection, const net::PeerCredentials& peer) {
+                                   AdoptLocal(std::move(connection), peer);
+                                 },
+                                 log));
+  return {};
+}
+
+net::Health Server::State::Health() const {
+  net::Health result;
+  result.problems = board.Problems();
+  const auto now = clock.Now();
+  bool can_issue = false;
+  if (const auto active = keeper->Active(); !active) {
+    result.problems.push_back("no authority can sign");
+  } else if (now >= active->certificate().not_after()) {
+    result.problems.push_back("the active authority has expired");
+  } else {
+    can_issue = true;
+  }
+  const bool has_svid = now < identity->valid_until();
+  if (!has_svid)
+    result.problems.push_back("the server's own SVID has expired: agents cannot connect");
+  if (!serving) result.problems.push_back("not serving");
+  if (serving && clock.SteadyNow() > housekeeping->last_turn() + kStuckAfter) {
+    result.live = false;
+    result.problems.push_back("housekeeping is stuck");
+  }
+  result.ready = serving && can_issue && has_svid && result.live;
+  return result;
+}
+
+void Server::State::AdoptTls(net::FrontConnection connection) {
+  if (stopping) return;
+  const int fd = connection.plain.Release();
+  connections.Add(fd, std::make_shared<Caller>(
+                          CallerOfTls(connection.peer.get(), connection.remote.ToString())));
+  grpc::AddInsecureChannelFromFd(grpc.get(), fd);
+}
+
+void Server::State::AdoptLocal(UniqueFd connection, const net::PeerCredentials& peer) {
+  if (connections.local() >= kAdminConnections) {
+    log.Warn("admin socket: too many connections", {{"limit", kAdminConnections}});
+    return;
+  }
+  auto caller = std::make_shared<Caller>();
+  caller->kind = CallerKind::kLocal;
+  caller->pid = peer.pid;
+  caller->uid = peer.uid;
+  const int fd = connection.Release();
+  connections.Add(fd, std::move(caller));
+  grpc::AddInsecureChannelFromFd(grpc.get(), fd);
+}
+
+void Server::State::ExportMetrics() {
+  const auto gauge = [this](const char* name, const char* help, std::function<double()> read) {
+    metrics.GaugeFrom(name, help, std::move(read));
+  };
+  gauge("signet_server_connections", "Open API connections.",
+        [this] { return static_cast<double>(connections.size()); });
+  gauge("signet_server_entries", "Registration entries.",
+        [this] { return static_cast<double>(registry->CountEntries({})); });
+  gauge("signet_server_agents", "Attested agents on record.",
+        [this] { return static_cast<double>(registry->CountNodes({})); });
+  gauge("signet_server_revision", "The trust domain's current revision.",
+        [this] { return static_cast<double>(registry->revision()); });
+  gauge("signet_server_queued_calls", "Calls that wait for a worker.",
+        [this] { return static_cast<double>(workers->queued()); });
+  gauge("signet_server_svid_expiry_seconds", "End of the server's own SVID, Unix time.",
+        [this] { return static_cast<double>(UnixSeconds(identity->valid_until())); });
+}
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const Clock& clock,
+                                              Random& random, const Logger& log) {
+  // gRPC logs in a format of its own what its statuses say anyway.
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  std::unique_ptr<Server> server(new Server(std::make_unique<State>(config, clock, random, log)));
+  State& state = *server->state_;
+  SIGNET_RETURN_IF_ERROR(state.Open());
+  SIGNET_RETURN_IF_ERROR(state.MakeAuthorities());
+  SIGNET_RETURN_IF_ERROR(state.Listen());
+  log.Info("serving", {{"trust_domain", config.trust_domain.name()},
+                       {"address", state.listen_address},
+                       {"admin_socket", config.admin_socket.path},
+                       {"metrics", state.metrics_address}});
+  return server;
+}
+
+Server::~Server() { Stop(std::chrono::milliseconds(0)); }
+
+void Server::Stop(std::chrono::milliseconds grace) {
+  State& state = *state_;
+  state.serving = false;
+  state.stopping = true;
+  if (state.front) state.front->StopAccepting();
+  state.admin_listener.reset();
+  if (state.hub) state.hub->Stop();
+  if (state.grpc) {
+    // gRPC wants wall time here; a clock step only makes the grace shorter or longer.
+    state.grpc->Shutdown(std::chrono::system_clock::now() + grace);
+  }
+  state.admin_http.reset();
+  state.housekeeping.reset();
+  state.front.reset();  // before what its connections are handed to
+  state.grpc.reset();
+  state.workers.reset();
+  state.hub.reset();
+}
+
+const std::string& Server::listen_address() const { return state_->listen_address; }
+const std::string& Server::metrics_address() const { return state_->metrics_address; }
+
+}  // namespace signet::identity

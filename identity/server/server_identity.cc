@@ -1,0 +1,93 @@
+#include "identity/server/server_identity.h"
+
+#include "identity/svid/x509_svid.h"
+
+namespace signet::identity {
+
+std::shared_ptr<const BundleMap> OwnBundleVerifier::Bundles() const {
+  auto own = registry_.OwnBundle();
+  std::lock_guard lock(mutex_);
+  if (own != source_ || !bundles_) {
+    auto bundles = std::make_shared<BundleMap>();
+    if (own) bundles->emplace(registry_.trust_domain(), *own);
+    bundles_ = std::move(bundles);
+    source_ = std::move(own);
+  }
+  return bundles_;
+}
+
+Result<std::shared_ptr<const net::PeerIdentity>> OwnBundleVerifier::Verify(
+    std::span<const ca::Certificate> presented) const {
+  const auto bundles = Bundles();
+  auto now = clock_.Now();
+  const auto& leaf = presented.front();
+  bool late = false;
+  if (now > leaf.not_after() && now < leaf.not_after() + grace_) {
+    // Late agents are judged as of their SVID's last second.
+    const auto id = ParseX509Svid(leaf);
+    late = id && IsAgentPath(id->path());
+    if (late) now = leaf.not_after();
+  }
+  SIGNET_TRY(auto verified, VerifyX509Svid(presented, *bundles, now));
+  auto identity = std::make_shared<net::PeerIdentity>();
+  identity->name = verified.id.ToString();
+  identity->chain.assign(presented.begin(), presented.end());
+  identity->valid_until = late ? leaf.not_after() + grace_ : verified.valid_until;
+  return identity;
+}
+
+ServerIdentity::ServerIdentity(const TrustDomain& trust_domain, const Issuer& issuer,
+                               const ActiveAuthority& authority,
+                               std::shared_ptr<const net::PeerVerifier> verifier,
+                               const Clock& clock, const Logger& log)
+    : trust_domain_(trust_domain),
+      issuer_(issuer),
+      authority_(authority),
+      verifier_(std::move(verifier)),
+      clock_(clock),
+      log_(log) {}
+
+bool ServerIdentity::IsDue() const {
+  const auto active = authority_.Active();
+  return !active || active->id() != authority_id_ || clock_.Now() >= renew_at_;
+}
+
+Status ServerIdentity::Tick() {
+  if (!IsDue()) return {};
+  const auto active = authority_.Active();
+  SIGNET_TRY(auto key, ca::PrivateKey::Generate(ca::KeyType::kEcP256));
+  IssueRequest request;
+  request.public_key = key.public_key();
+  request.id = ServerId(trust_domain_);
+  request.purpose = ca::Purpose::kServer;
+  request.requested_by = "server";
+  SIGNET_TRY(auto svid, issuer_.IssueOne(request));
+  net::TlsOptions options;
+  options.role = net::TlsRole::kServer;
+  options.client_certificate = net::ClientCertificate::kOptional;
+  options.alpn = {"h2"};
+  const net::TlsIdentity shown{svid.chain, std::make_shared<ca::PrivateKey>(std::move(key))};
+  SIGNET_TRY(auto context, net::TlsContext::Create(options, shown, verifier_));
+  const auto now = clock_.Now();
+  renew_at_ = now + (svid.leaf.not_after() - now) / 2;
+  authority_id_ = active ? active->id() : std::string();
+  log_.Info("server SVID renewed", {{"serial", svid.leaf.SerialHex()},
+                                    {"authority", authority_id_},
+                                    {"until", FormatTime(svid.leaf.not_after())}});
+  std::lock_guard lock(mutex_);
+  context_ = std::move(context);
+  valid_until_ = svid.leaf.not_after();
+  return {};
+}
+
+std::shared_ptr<const net::TlsContext> ServerIdentity::Context() const {
+  std::lock_guard lock(mutex_);
+  return context_;
+}
+
+WallTime ServerIdentity::valid_until() const {
+  std::lock_guard lock(mutex_);
+  return valid_until_;
+}
+
+}  // namespace signet::identity
