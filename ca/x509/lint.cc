@@ -11,6 +11,7 @@
 #include "ca/x509/algorithm.h"
 #include "ca/x509/der.h"
 #include "ca/x509/profile.h"
+#include "ca/x509/utf8.h"
 
 namespace signet::ca {
 namespace {
@@ -207,6 +208,13 @@ class Lint {
             "signature algorithm is unknown or weak");
   }
 
+  // RFC 5280, 4.1.2.4: of the string types those not yet deprecated.
+  static bool IsNameValue(const DerValue& value) {
+    const bool text = value.tag == kDerUtf8String || value.tag == kDerPrintableString ||
+                      value.tag == kDerIa5String;
+    return text && !value.content.empty() && IsUtf8(AsText(value.content));
+  }
+
   static bool IsName(ByteView name) {
     auto sets = DerReader(name).Enter(kDerSequence);
     if (!sets) return false;
@@ -217,7 +225,7 @@ class Lint {
         auto attribute = set->Enter(kDerSequence);
         const auto type = attribute ? attribute->Read(kDerOid) : std::nullopt;
         const auto value = type ? attribute->Next() : std::nullopt;
-        if (!value || !IsDerOid(type->content) || value->content.empty() || !attribute->AtEnd())
+        if (!value || !IsDerOid(type->content) || !IsNameValue(*value) || !attribute->AtEnd())
           return false;
       }
     }

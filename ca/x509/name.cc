@@ -7,6 +7,7 @@
 
 #include "ca/x509/der.h"
 #include "ca/x509/der_writer.h"
+#include "ca/x509/utf8.h"
 
 namespace signet::ca {
 namespace {
@@ -27,31 +28,6 @@ bool IsPrintableString(std::string_view text) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
            std::string_view(" '()+,-./:=?").find(c) != std::string_view::npos;
   });
-}
-
-// RFC 3629: shortest forms, no surrogates, nothing beyond U+10FFFF.
-bool IsUtf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<std::uint8_t>(text[i]);
-    const std::size_t size = lead < 0x80    ? 1
-                             : lead >= 0xf0 ? 4
-                             : lead >= 0xe0 ? 3
-                             : lead >= 0xc2 ? 2
-                                            : 0;
-    if (size == 0 || lead > 0xf4 || text.size() - i < size) return false;
-    std::uint32_t point = size == 1 ? lead : lead & (0x7fU >> size);
-    for (std::size_t j = 1; j < size; ++j) {
-      const auto byte = static_cast<std::uint8_t>(text[i + j]);
-      if ((byte & 0xc0) != 0x80) return false;
-      point = point << 6 | (byte & 0x3f);
-    }
-    if ((size == 3 && point < 0x800) || (size == 4 && (point < 0x10000 || point > 0x10ffff)) ||
-        (point >= 0xd800 && point < 0xe000)) {
-      return false;
-    }
-    i += size;
-  }
-  return true;
 }
 
 void AppendBase128(std::uint32_t value, Bytes& out) {

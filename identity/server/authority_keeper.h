@@ -1,8 +1,9 @@
-// Keeps the trust domain's authorities: makes the first, prepares, activates, prunes; publishes each in the own
-// bundle before it signs; survives a crash at any write (the journal is AuthorityRows). Decisions are
-// ca/authority/authority_slots.h's; this only carries them out.
+// Keeps the trust domain's authorities: makes the first, prepares, activates, prunes; publishes
+// each in the own bundle before it signs; survives a crash at any write (the journal is
+// AuthorityRows). Decisions are ca/authority/authority_slots.h's; this only carries them out.
 //
-// Threads: safe from any thread. Tick() is called every few seconds by the server's housekeeping thread.
+// Threads: safe from any thread. Tick() is called every few seconds by the server's housekeeping
+// thread.
 #pragma once
 
 #include <functional>
@@ -16,6 +17,8 @@
 #include "identity/server/issuer.h"
 
 namespace signet::identity {
+
+inline constexpr Reason kAuthorityUnpublished{"authority is not in the trust bundle"};
 
 struct AuthoritySettings {
   std::chrono::seconds ca_ttl{24 * 3600};
@@ -32,20 +35,28 @@ struct Acknowledgement {
   std::size_t live = 0;
   std::vector<std::string> waiting_for;
 };
-using AcknowledgementSource = std::function<Acknowledgement(const std::string& authority_id, Revision published_at)>;
+using AcknowledgementSource =
+    std::function<Acknowledgement(const std::string& authority_id, Revision published_at)>;
 
 class AuthorityKeeper final : public ActiveAuthority {
  public:
-  // Restores from the journal, or makes the first authorities (X.509 and JWT) on an empty one. A key that is missing
-  // or foreign makes its slot unusable, said in the log; a usable one is then made.
-  static Result<std::unique_ptr<AuthorityKeeper>> Start(Store& store, Registry& registry, ca::KeyStore& keys,
-                                                        const AuthoritySettings& settings, const Clock& clock,
-                                                        Random& random, const Logger& log, Metrics& metrics);
+  // Restores from the journal, or makes the first authorities (X.509 and JWT) on an empty one. A
+  // key that is missing or foreign makes its authority old, said in the log, and another is made at
+  // once; a key that is there but cannot be read (kKeyStoreUnusable, kFilePermissionsLax) fails the
+  // start and nothing is replaced. All references outlive the keeper.
+  static Result<std::unique_ptr<AuthorityKeeper>> Start(Store& store, Registry& registry,
+                                                        ca::KeyStore& keys,
+                                                        const AuthoritySettings& settings,
+                                                        const Clock& clock, Random& random,
+                                                        const Logger& log, Metrics& metrics);
   ~AuthorityKeeper() override;
 
   std::shared_ptr<const ca::X509Authority> Active() const override;
+  // Without one, an authority counts as acknowledged when there are no live agents. `source` is
+  // called from Tick() and Slots() without locks that Active() needs.
   void SetAcknowledgementSource(AcknowledgementSource source);
-  // Prepares, activates, prunes as due. An error is logged, counted and retried at the next tick.
+  // Prepares, activates, prunes as due; all steps are attempted, the first error is answered. An
+  // error is logged, counted (signet_server_authority_errors_total) and retried at the next tick.
   Status Tick();
 
   struct SlotStatus {

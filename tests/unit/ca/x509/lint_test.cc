@@ -166,6 +166,20 @@ TEST_CASE("each rule of the frame of a leaf has a finding") {
           {"R-02", "empty issuer", [](Parts& p) { p.issuer = std::string("\x30\x00", 2); }},
           {"R-02", "malformed subject",
            [](Parts& p) { p.subject = Element(kDerSequence, Element(kDerSet, "")); }},
+          {"R-02", "a subject in BMPString",
+           [](Parts& p) {
+             p.subject =
+                 Element(kDerSequence,
+                         Element(kDerSet, Element(kDerSequence, Element(kDerOid, "\x55\x04\x03") +
+                                                                    Element(0x1e, "\0a"sv))));
+           }},
+          {"R-02", "a subject that is not UTF-8",
+           [](Parts& p) {
+             p.subject = Element(
+                 kDerSequence,
+                 Element(kDerSet, Element(kDerSequence, Element(kDerOid, "\x55\x04\x03") +
+                                                            Element(kDerUtf8String, "\xc3"))));
+           }},
           {"R-03", "no seconds",
            [](Parts& p) { p.not_before = Element(kDerUtcTime, "2601010000Z"); }},
           {"R-03", "offset",

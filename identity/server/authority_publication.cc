@@ -1,0 +1,102 @@
+#include "identity/server/authority_publication.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+namespace signet::identity {
+namespace {
+
+constexpr Duration kLongestMargin = std::chrono::hours(24);
+
+// The margin after its end during which an authority still stands in the bundle.
+template <class IsSame>
+Duration MarginOf(std::span<const AuthorityRecord> records, IsSame&& is_same) {
+  const auto found = std::find_if(records.begin(), records.end(), is_same);
+  if (found == records.end()) return kLongestMargin;
+  return std::min<Duration>(found->slot.not_after - found->slot.issued_at, kLongestMargin);
+}
+
+bool IsSame(const AuthorityRecord& record, const X509BundleAuthority& authority) {
+  return record.type == kX509Authority && !record.chain.empty() &&
+         Equal(record.chain.front(), authority.certificate.der());
+}
+bool IsSame(const AuthorityRecord& record, const JwtBundleAuthority& authority) {
+  return record.type == kJwtAuthority && record.slot.id == authority.key_id &&
+         record.public_key == authority.public_key;
+}
+
+WallTime EndOf(const X509BundleAuthority& authority) { return authority.certificate.not_after(); }
+WallTime EndOf(const JwtBundleAuthority& authority) {
+  // 0: no end is stated, so there is none.
+  return authority.expires_at == 0 ? WallTime::max() : FromUnixSeconds(authority.expires_at);
+}
+
+template <class Authority>
+bool IsPrunable(const Authority& authority, std::span<const AuthorityRecord> records,
+                WallTime now) {
+  const WallTime end = EndOf(authority);
+  if (now < end) return false;
+  return now - end >= MarginOf(records, [&](const AuthorityRecord& record) {
+           return IsSame(record, authority);
+         });
+}
+
+bool Uses(const AuthorityRecord& record, std::string_view type, ca::AuthorityState state,
+          std::string_view key_id) {
+  return record.type == type && record.slot.state == state && record.slot.key_id == key_id;
+}
+
+}  // namespace
+
+bool IsPublished(const AuthorityRecord& record, const Bundle& bundle) {
+  const auto is_same = [&](const auto& authority) { return IsSame(record, authority); };
+  return std::any_of(bundle.x509_authorities.begin(), bundle.x509_authorities.end(), is_same) ||
+         std::any_of(bundle.jwt_authorities.begin(), bundle.jwt_authorities.end(), is_same);
+}
+
+Status Publish(const AuthorityRecord& record, Bundle& bundle) {
+  if (IsPublished(record, bundle)) return {};
+  if (record.type == kJwtAuthority) {
+    bundle.jwt_authorities.push_back({.key_id = record.slot.id,
+                                      .public_key = record.public_key,
+                                      .expires_at = UnixSeconds(record.slot.not_after),
+                                      .tainted = record.slot.tainted});
+    return {};
+  }
+  SIGNET_TRY(ca::Certificate certificate,
+             ca::Certificate::Parse(record.chain.empty() ? Bytes() : record.chain.front()));
+  bundle.x509_authorities.push_back(
+      {.certificate = std::move(certificate), .tainted = record.slot.tainted});
+  return {};
+}
+
+bool HasPrunable(const Bundle& bundle, std::span<const AuthorityRecord> records, WallTime now) {
+  const auto prunable = [&](const auto& authority) { return IsPrunable(authority, records, now); };
+  return std::any_of(bundle.x509_authorities.begin(), bundle.x509_authorities.end(), prunable) ||
+         std::any_of(bundle.jwt_authorities.begin(), bundle.jwt_authorities.end(), prunable);
+}
+
+void PruneBundle(std::span<const AuthorityRecord> records, WallTime now, Bundle& bundle) {
+  const auto prunable = [&](const auto& authority) { return IsPrunable(authority, records, now); };
+  std::erase_if(bundle.x509_authorities, prunable);
+  std::erase_if(bundle.jwt_authorities, prunable);
+}
+
+std::string ChooseKeyId(std::string_view type, std::span<const AuthorityRecord> records) {
+  const std::array<std::string, 2> names =
+      type == kJwtAuthority ? std::array<std::string, 2>{"JWT-Signer-A", "JWT-Signer-B"}
+                            : std::array<std::string, 2>{"x509-CA-A", "x509-CA-B"};
+  const auto used = [&](ca::AuthorityState state, const std::string& name) {
+    return std::any_of(records.begin(), records.end(), [&](const AuthorityRecord& record) {
+      return Uses(record, type, state, name);
+    });
+  };
+  for (const std::string& name : names) {
+    if (!used(ca::AuthorityState::kActive, name) && !used(ca::AuthorityState::kPrepared, name))
+      return name;
+  }
+  return used(ca::AuthorityState::kActive, names[0]) ? names[1] : names[0];
+}
+
+}  // namespace signet::identity
