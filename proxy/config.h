@@ -1,0 +1,61 @@
+// The proxy's configuration: YAML text -> one immutable value, or every problem with file, line and
+// hint. Nothing is allowed unless a rule says so.
+//
+// Threads: values; a ProxyConfig is shared as const.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "base/log.h"
+#include "mesh/policy.h"
+#include "net/address.h"
+#include "proxy/telemetry/outcome.h"
+
+namespace signet::proxy {
+
+inline constexpr std::string_view kDefaultWorkloadApi = "/run/signet/agent/api.sock";
+
+struct ListenerConfig {
+  Direction direction = Direction::kInbound;
+  std::string name;  // unique within its direction; a metric label
+  net::Address listen;
+  std::string listen_text;
+  net::Address forward;           // the plain backend (inbound) or the TLS peer (outbound)
+  mesh::ConnectionPolicy policy;  // who may call (allow), or who must answer (expect)
+  std::string policy_place;       // "proxy.yaml:12": where the rules are, or would be
+};
+
+struct LimitsConfig {
+  std::size_t connections = 8000;  // carried at once, over all listeners
+  std::size_t per_peer = 4000;     // of these, inbound ones of one caller identity
+  std::size_t handshakes = 512;    // in progress at once, on top of `connections`
+  Duration handshake_deadline = std::chrono::seconds(10);
+  Duration idle = std::chrono::hours(1);
+  Duration connect_timeout = std::chrono::seconds(5);
+  Duration drain = std::chrono::seconds(30);
+};
+
+struct ProxyConfig {
+  std::string workload_api;  // the path of the agent's Unix socket
+  std::vector<ListenerConfig> listeners;
+  LimitsConfig limits;
+  std::size_t threads = 0;  // 0: as many as cores
+  std::optional<net::Address> metrics;
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
+  std::vector<std::string> files;     // what was read: the configuration and the rules file, if any
+  std::vector<std::string> warnings;  // valid, but probably not meant
+};
+
+// Reads `path` and the rules file it names. `endpoint_socket` is the value of
+// SPIFFE_ENDPOINT_SOCKET, used when the file does not set workload_api; empty when unset. Null when
+// there is any problem.
+std::shared_ptr<const ProxyConfig> LoadConfig(const std::string& path,
+                                              const std::string& endpoint_socket,
+                                              ConfigProblems* problems);
+
+}  // namespace signet::proxy

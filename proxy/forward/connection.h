@@ -1,0 +1,211 @@
+// One carried connection: a TLS side and a plain side, what comes before bytes may flow (inbound
+// and outbound differ in that), the flows between them, and its end. A connection is decided again
+// whenever rules, bundles or the identity change.
+//
+// Threads: one worker's. Ownership: by its host, which destroys it some time after Remove().
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+
+#include "base/log.h"
+#include "net/event_loop.h"
+#include "proxy/forward/admission.h"
+#include "proxy/forward/flow.h"
+#include "proxy/forward/plan.h"
+#include "proxy/identity/peer_verifier.h"
+#include "proxy/telemetry/connection_log.h"
+#include "proxy/telemetry/counters.h"
+
+namespace signet::proxy {
+
+class Connection;
+
+// One listener as one worker sees it. Connections share it, also after it is gone.
+struct Lane {
+  std::shared_ptr<const ListenerPlan> plan;        // of the latest reload; never null
+  std::shared_ptr<const net::TlsContext> context;  // for the next handshake; null: no identity
+  std::shared_ptr<ListenerCounters> counters;
+  Cell* cell = nullptr;  // this worker's, inside `counters`
+  bool removed = false;  // no longer configured
+  std::size_t next_target = 0;
+};
+
+// What a connection needs of its worker.
+class ConnectionHost {
+ public:
+  struct Parts {
+    net::EventLoop& loop;
+    const Clock& clock;
+    const Logger& log;
+    Admission& admission;
+    ProxyCounters& counters;
+    BufferPool& buffers;
+    std::shared_ptr<net::TlsScratch> scratch;
+  };
+
+  explicit ConnectionHost(Parts parts) : parts_(parts) {}
+  virtual ~ConnectionHost() = default;
+
+  const Parts& parts() const { return parts_; }
+  const IdentityPtr& identity() const { return identity_; }  // null: none held
+  const LimitsConfig& limits() const { return limits_; }
+
+  // Runs connection.Continue() in the next turn of the loop.
+  virtual void Requeue(Connection& connection) = 0;
+  // The handshake phase is over, well or not.
+  virtual void HandshakeOver(Connection& connection) = 0;
+  // It has ended: nothing of it runs any more.
+  virtual void Remove(Connection& connection) = 0;
+
+ protected:
+  Parts parts_;
+  IdentityPtr identity_;
+  LimitsConfig limits_;
+};
+
+enum class Phase { kAccepted, kHandshaking, kConnecting, kRelaying, kOver };
+
+// Inbound: accepted, handshaking, connecting, relaying. Outbound: accepted, connecting,
+// handshaking, relaying.
+constexpr bool MayMove(Phase from, Phase to) {
+  if (from == Phase::kOver) return false;
+  if (to == Phase::kOver) return true;
+  switch (from) {
+    case Phase::kAccepted:
+      return to == Phase::kHandshaking || to == Phase::kConnecting;
+    case Phase::kHandshaking:
+      return to == Phase::kConnecting || to == Phase::kRelaying;
+    case Phase::kConnecting:
+      return to == Phase::kHandshaking || to == Phase::kRelaying;
+    case Phase::kRelaying:
+    case Phase::kOver:
+      return false;
+  }
+  return false;
+}
+
+class Connection {
+ public:
+  virtual ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  virtual void Start() = 0;
+  // After a reload, or a change of identity or bundles.
+  void DecideAgain();
+  // Takes up what the last turn's budget cut short.
+  void Continue();
+  // For the host: give way to a newer handshake; end at once.
+  void YieldHandshake();
+  void CutOrRefuse(Ending ending, Refusal refusal, std::string_view why);
+  Phase phase() const { return phase_; }
+
+  // For the host's lists only.
+  struct Place {
+    std::list<std::unique_ptr<Connection>>::iterator all;
+    std::list<Connection*>::iterator handshake;
+    bool in_handshakes = false;
+    bool queued = false;
+  } place;
+
+ protected:
+  Connection(ConnectionHost& host, std::shared_ptr<Lane> lane, net::SocketAddress remote);
+
+  // The TLS handshake is done, and the peer verified and still trusted.
+  virtual void OnHandshakeDone() = 0;
+  // The socket to the target stands.
+  virtual void OnConnected(UniqueFd socket) = 0;
+
+  // The steps, in the order a direction wants them. Each may end the connection; those that answer
+  // a bool answer false when they did.
+  bool HasIdentity();
+  bool TakeSeat();
+  bool TakePeerSeat();
+  bool HoldPlain(UniqueFd socket);
+  void BeginHandshake(UniqueFd socket);
+  void BeginConnect();
+  void BeginRelay();
+  void Refuse(Refusal refusal, std::string_view why);
+
+  // What the listener's rules, as they are now, say of the peer.
+  mesh::Decision Decide() const { return lane_->plan->config.policy.Decide(peer_->id); }
+  bool inbound() const { return direction_ == Direction::kInbound; }
+  const Lane& lane() const { return *lane_; }
+
+ private:
+  // The event loop calls one object a descriptor; these tell the connection which it was.
+  class TlsSide final : public net::EventHandler {
+   public:
+    explicit TlsSide(Connection& owner) : owner_(owner) {}
+    void OnEvents(std::uint32_t events) override { owner_.OnTlsEvents(events); }
+
+   private:
+    Connection& owner_;
+  };
+  class PlainSide final : public net::EventHandler {
+   public:
+    explicit PlainSide(Connection& owner) : owner_(owner) {}
+    void OnEvents(std::uint32_t events) override { owner_.OnPlainEvents(events); }
+
+   private:
+    Connection& owner_;
+  };
+
+  void MoveTo(Phase phase);
+  bool Watch(int fd, net::EventHandler* handler);
+  void OnTlsEvents(std::uint32_t events);
+  void OnPlainEvents(std::uint32_t events);
+  void OnConnectEvents(std::uint32_t events);
+  void OnTimer();
+  void Arm(Duration delay);
+  void ArmRelayTimer();
+  void StepHandshake();
+  void FailHandshake();
+  void FinishHandshake();
+  // False when no target is left.
+  bool TryNextTarget();
+  void ConnectNext();
+  net::EventHandler* connect_side() {
+    return inbound() ? static_cast<net::EventHandler*>(&plain_side_) : &tls_side_;
+  }
+  void Pump();
+  void CountBytes();
+  void Cut(Ending ending, std::string_view detail);
+  void End(bool orderly);
+  ConnectionFacts Facts() const;
+  const Flow& received() const { return inbound() ? *to_plain_ : *to_tls_; }
+  const Flow& sent() const { return inbound() ? *to_tls_ : *to_plain_; }
+
+  ConnectionHost& host_;
+  const std::shared_ptr<Lane> lane_;
+  const Direction direction_;
+  const net::SocketAddress remote_;
+  const SteadyTime accepted_at_;
+  SteadyTime handshake_at_;
+  SteadyTime active_at_;  // when a byte last moved
+  Phase phase_ = Phase::kAccepted;
+  net::EventLoop::TimerId timer_ = 0;
+  Admission::Seat seat_;
+  Admission::PeerSeat peer_seat_;
+  VerifiedPeerPtr peer_;
+  IdentityPtr own_;  // what this end showed
+  TlsSide tls_side_{*this};
+  PlainSide plain_side_{*this};
+
+  UniqueFd connecting_;  // while connecting: watched by connect_side()
+  // The edge that said it stands: data and an end that came with it are not announced again.
+  std::uint32_t connect_events_ = 0;
+  std::size_t targets_tried_ = 0;
+  std::string connect_failure_;
+
+  std::optional<PlainStream> plain_;
+  std::optional<TlsByteStream> tls_;
+  std::optional<Flow> to_plain_;
+  std::optional<Flow> to_tls_;
+  std::uint64_t counted_received_ = 0;
+  std::uint64_t counted_sent_ = 0;
+};
+
+}  // namespace signet::proxy

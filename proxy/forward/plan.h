@@ -1,0 +1,25 @@
+// What the workers act on: the configured listeners with their targets resolved, and the limits. A
+// reload makes a new plan; a worker swaps it whole.
+//
+// Threads: immutable, shared.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "net/address.h"
+#include "proxy/config.h"
+
+namespace signet::proxy {
+
+struct ListenerPlan {
+  ListenerConfig config;
+  std::vector<net::SocketAddress> targets;  // of `forward`; empty: it does not resolve now
+};
+
+struct Plan {
+  std::vector<std::shared_ptr<const ListenerPlan>> listeners;
+  LimitsConfig limits;
+};
+
+}  // namespace signet::proxy

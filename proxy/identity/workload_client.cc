@@ -1,0 +1,179 @@
+#include "proxy/identity/workload_client.h"
+
+#include <grpcpp/create_channel.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "proxy/identity/workload_response.h"
+#include "spiffe/workload.grpc.pb.h"
+
+namespace signet::proxy {
+namespace {
+
+constexpr int kMaxAnswerBytes = 16 << 20;
+
+// A channel of its own for each try: gRPC's own back-off must not add to ours.
+std::shared_ptr<grpc::Channel> Dial(const std::string& path) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
+  // gRPC puts the socket's path into :authority, which strict peers refuse.
+  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+  return grpc::CreateCustomChannel("unix:" + path, grpc::InsecureChannelCredentials(), arguments);
+}
+
+bool SameIdentity(const IdentitySnapshot& a, const IdentitySnapshot& b) {
+  return a.id == b.id && a.tls.chain == b.tls.chain && a.bundles == b.bundles;
+}
+
+}  // namespace
+
+struct WorkloadClient::State {
+  State(WorkloadClientOptions o, IdentityObserver& s, const Clock& c, Random& r, Metrics& metrics)
+      : options(std::move(o)),
+        observer(s),
+        clock(c),
+        random(r),
+        applied(Updates(metrics, "applied")),
+        unchanged(Updates(metrics, "unchanged")),
+        rejected(Updates(metrics, "rejected")),
+        withdrawn(Updates(metrics, "withdrawn")),
+        failures(metrics.Counter("signet_proxy_workload_api_failures_total",
+                                 "Workload API streams that ended or could not be opened.")) {}
+
+  static Counter& Updates(Metrics& metrics, const std::string& result) {
+    return metrics.Counter("signet_proxy_identity_updates_total",
+                           "Answers of the Workload API, by what they did.", {{"result", result}});
+  }
+
+  void Run();
+  // One stream from its opening to its end.
+  grpc::Status RunStream();
+  // False when the answer is unusable.
+  bool Take(X509SVIDResponse* response);
+  void Judge(const grpc::Status& ended);
+  // False when stopped.
+  bool WaitBeforeRetry();
+
+  const WorkloadClientOptions options;
+  IdentityObserver& observer;
+  const Clock& clock;
+  Random& random;
+  Counter& applied;
+  Counter& unchanged;
+  Counter& rejected;
+  Counter& withdrawn;
+  Counter& failures;
+
+  IdentityPtr current;             // of the client's thread
+  std::uint64_t generation = 0;    // of the client's thread
+  std::uint64_t failed_tries = 0;  // of the client's thread
+
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool stopping = false;
+  grpc::ClientContext* open_call = nullptr;
+  std::thread thread;
+};
+
+void WorkloadClient::State::Run() {
+  do {
+    const grpc::Status ended = RunStream();
+    {
+      const std::lock_guard lock(mutex);
+      if (stopping) return;
+    }
+    Judge(ended);
+  } while (WaitBeforeRetry());
+}
+
+grpc::Status WorkloadClient::State::RunStream() {
+  grpc::ClientContext context;
+  context.AddMetadata("workload.spiffe.io", "true");
+  {
+    const std::lock_guard lock(mutex);
+    if (stopping) return grpc::Status::CANCELLED;
+    open_call = &context;
+  }
+  const auto stub = SpiffeWorkloadAPI::NewStub(Dial(options.socket_path));
+  const auto reader = stub->FetchX509SVID(&context, X509SVIDRequest());
+  X509SVIDResponse response;
+  bool usable = true;
+  while (usable && reader->Read(&response)) usable = Take(&response);
+  if (!usable) context.TryCancel();  // asking again is how a bad answer heals
+  const grpc::Status ended = reader->Finish();
+  const std::lock_guard lock(mutex);
+  open_call = nullptr;
+  return usable ? ended : grpc::Status::OK;
+}
+
+bool WorkloadClient::State::Take(X509SVIDResponse* response) {
+  auto snapshot = ReadX509SvidResponse(response, clock.Now());
+  if (!snapshot) {
+    rejected.Add();
+    observer.OnAgentTrouble(snapshot.error());
+    return false;
+  }
+  failed_tries = 0;
+  if (current && SameIdentity(*current, *snapshot)) {
+    unchanged.Add();
+    observer.OnAgentBack();
+    return true;
+  }
+  snapshot->generation = ++generation;
+  current = std::make_shared<const IdentitySnapshot>(*std::move(snapshot));
+  applied.Add();
+  observer.OnIdentity(current);
+  return true;
+}
+
+void WorkloadClient::State::Judge(const grpc::Status& ended) {
+  failures.Add();
+  if (ended.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+    current = nullptr;
+    withdrawn.Add();
+    observer.OnIdentityWithdrawn(
+        {Code::kPermissionDenied, kIdentityDenied,
+         ended.error_message() + "; is there an entry whose selectors this process has?"});
+  } else if (!ended.ok()) {
+    observer.OnAgentTrouble(
+        {Code::kUnavailable, kAgentAway, ended.error_message() + " (" + options.socket_path + ")"});
+  }
+}
+
+bool WorkloadClient::State::WaitBeforeRetry() {
+  const auto shift = std::min<std::uint64_t>(failed_tries++, 16);
+  const Duration ceiling =
+      std::min<Duration>(options.longest_retry, options.first_retry * (std::int64_t{1} << shift));
+  const auto wait = std::chrono::duration_cast<Duration>(ceiling * random.Unit());
+  std::unique_lock lock(mutex);
+  return !wake.wait_for(lock, wait, [this] { return stopping; });
+}
+
+WorkloadClient::WorkloadClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+std::unique_ptr<WorkloadClient> WorkloadClient::Start(WorkloadClientOptions options,
+                                                      IdentityObserver& observer,
+                                                      const Clock& clock, Random& random,
+                                                      Metrics& metrics) {
+  auto state = std::make_unique<State>(std::move(options), observer, clock, random, metrics);
+  State* raw = state.get();
+  raw->thread = std::thread([raw] { raw->Run(); });
+  return std::unique_ptr<WorkloadClient>(new WorkloadClient(std::move(state)));
+}
+
+WorkloadClient::~WorkloadClient() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+    if (state_->open_call != nullptr) state_->open_call->TryCancel();
+  }
+  state_->wake.notify_all();
+  state_->thread.join();
+}
+
+}  // namespace signet::proxy

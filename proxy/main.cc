@@ -1,0 +1,109 @@
+// signet-proxy: mutual TLS and authorization beside a service. The command line, and nothing else.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "proxy/run.h"
+
+namespace {
+
+constexpr int kExitOk = 0;
+constexpr int kExitCannotRun = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitBadConfig = 3;
+
+constexpr const char* kFooter = R"(
+Example (proxy.yaml):
+  workload_api: /run/signet/agent/api.sock
+  inbound:                       # callers with an SVID -> the plain service beside
+    - name: web
+      listen: 0.0.0.0:8443
+      forward: 127.0.0.1:8080
+      allow:                     # nobody else; an empty list refuses everyone
+        - name: the shop
+          id: spiffe://example.org/shop
+  outbound:                      # local plain callers -> a peer that must prove who it is
+    - name: orders
+      listen: 127.0.0.1:9000
+      forward: orders.internal:8443
+      expect:
+        - ids: [spiffe://example.org/orders, spiffe://example.org/orders/*]
+  limits: {connections: 8000, per_peer: 4000, handshake_deadline: 10s, idle: 1h, drain: 30s}
+  metrics: 127.0.0.1:9102        # GET /ready /live /metrics
+
+  signet-proxy validate --config proxy.yaml
+  signet-proxy run --config proxy.yaml
+
+Signals:
+  SIGHUP           reload rules, listeners and limits (a changed file does the same); a bad file is
+                   refused whole and the old configuration stays
+  SIGTERM, SIGINT  stop accepting, let connections finish for limits.drain; a second one ends at once
+
+Exit status:
+  0  stopped in order, or the configuration is valid
+  1  cannot run: an address is taken, or the system refused something
+  2  wrong command line
+  3  the configuration has problems; each is printed with file, line and a hint
+
+Environment:
+  SPIFFE_ENDPOINT_SOCKET  the agent's socket (unix:///path) when the file has no workload_api
+)";
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+std::shared_ptr<const signet::proxy::ProxyConfig> Load(const signet::proxy::RunOptions& options) {
+  signet::ConfigProblems problems;
+  auto config = signet::proxy::LoadConfig(options.config_path, options.endpoint_socket, &problems);
+  if (!config) std::fputs(problems.Text().c_str(), stderr);
+  return config;
+}
+
+int Validate(const signet::proxy::RunOptions& options) {
+  const auto config = Load(options);
+  if (!config) return kExitBadConfig;
+  for (const std::string& warning : config->warnings) std::printf("warning: %s\n", warning.c_str());
+  std::printf("%s: valid, %zu listeners\n", options.config_path.c_str(), config->listeners.size());
+  return kExitOk;
+}
+
+int Run(const signet::proxy::RunOptions& options) {
+  const auto config = Load(options);
+  if (!config) return kExitBadConfig;
+  const signet::Status ran = signet::proxy::Run(options, config);
+  if (ran) return kExitOk;
+  std::fprintf(stderr, "signet-proxy: %s\n", ran.error().Message().c_str());
+  return kExitCannotRun;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  signet::proxy::BlockSignals();
+  CLI::App app("signet-proxy: mutual TLS and authorization beside a service", "signet-proxy");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  signet::proxy::RunOptions options;
+  options.endpoint_socket = Environment("SPIFFE_ENDPOINT_SOCKET");
+
+  CLI::App* run = app.add_subcommand("run", "Run the proxy in the foreground");
+  CLI::App* validate =
+      app.add_subcommand("validate", "Check a configuration and say what is wrong");
+  CLI::App* version = app.add_subcommand("version", "Print the version");
+  for (CLI::App* command : {run, validate})
+    command->add_option("-c,--config", options.config_path, "The configuration file (YAML)")
+        ->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  if (*run) return Run(options);
+  if (*validate) return Validate(options);
+  if (*version) std::printf("signet-proxy %s\n", SIGNET_VERSION);
+  return kExitOk;
+}

@@ -1,0 +1,299 @@
+#include "proxy/proxy.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <latch>
+
+namespace signet::proxy {
+namespace {
+
+// A socket of ours is as open as a loopback port would be to the owner's group, not to all.
+constexpr net::UnixListenOptions kUnixOptions{0660, -1, -1};
+
+ListenerKey KeyOf(const ListenerConfig& listener) { return {listener.direction, listener.name}; }
+
+const ListenerConfig* Find(const ProxyConfig* config, const ListenerKey& key) {
+  if (config == nullptr) return nullptr;
+  for (const ListenerConfig& listener : config->listeners)
+    if (KeyOf(listener) == key) return &listener;
+  return nullptr;
+}
+
+bool SameTargets(const Plan& a, const Plan& b) {
+  return std::ranges::equal(a.listeners, b.listeners, [](const auto& x, const auto& y) {
+    return std::ranges::equal(x->targets, y->targets, {}, &net::SocketAddress::ToString,
+                              &net::SocketAddress::ToString);
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> config,
+                                            const Parts& parts) {
+  const std::size_t workers =
+      config->threads > 0 ? config->threads : std::max(1U, std::thread::hardware_concurrency());
+  std::unique_ptr<Proxy> proxy(new Proxy(parts, workers));
+  proxy->workload_api_ = config->workload_api;
+  for (std::size_t i = 0; i < workers; ++i) {
+    SIGNET_TRY(auto worker,
+               Worker::Create({i, parts.clock, parts.log, proxy->admission_, proxy->counters_}));
+    proxy->workers_.push_back(std::move(worker));
+  }
+  SIGNET_RETURN_IF_ERROR(proxy->Apply(std::move(config)));
+  return proxy;
+}
+
+Proxy::Proxy(const Parts& parts, std::size_t workers)
+    : parts_(parts), counters_(parts.metrics, workers) {}
+
+Proxy::~Proxy() {
+  workers_.clear();
+  if (!config_) return;
+  for (const ListenerConfig& listener : config_->listeners)
+    if (listener.listen.is_unix) ::unlink(listener.listen.host.c_str());
+}
+
+// ---- listeners
+
+Status Proxy::Apply(std::shared_ptr<const ProxyConfig> config) {
+  std::vector<ListenerSockets> sockets(workers_.size());
+  std::map<ListenerKey, net::SocketAddress> addresses;
+  for (const ListenerConfig& listener : config->listeners) {
+    const ListenerKey key = KeyOf(listener);
+    const ListenerConfig* before = Find(config_.get(), key);
+    if (before != nullptr && before->listen_text == listener.listen_text) {
+      const std::lock_guard lock(mutex_);
+      addresses[key] = addresses_[key];
+      continue;
+    }
+    SIGNET_TRY(Opened opened, Open(listener));
+    for (std::size_t i = 0; i < workers_.size(); ++i)
+      sockets[i][key] = std::move(opened.sockets[i]);
+    addresses[key] = opened.address;
+    parts_.log.Info("listening", {{"direction", DirectionName(listener.direction)},
+                                  {"listener", listener.name},
+                                  {"address", opened.address.ToString()},
+                                  {"forward", listener.forward.ToString()},
+                                  {"rules", listener.policy.rules().size()}});
+  }
+  for (const std::string& warning : config->warnings) parts_.log.Warn(warning);
+  WarnOfFixedSettings(*config);
+  ApplyPlan(MakePlan(*config), std::move(sockets));
+  config_ = std::move(config);
+  const std::lock_guard lock(mutex_);
+  addresses_ = std::move(addresses);
+  return {};
+}
+
+Result<Proxy::Opened> Proxy::Open(const ListenerConfig& listener) const {
+  auto opened = listener.listen.is_unix ? OpenUnix(listener) : OpenTcp(listener);
+  if (!opened)
+    return Fail(opened.error().code, opened.error().reason,
+                fmt::format("{} listener '{}': {}", DirectionName(listener.direction),
+                            listener.name, opened.error().Message()));
+  return opened;
+}
+
+bool Proxy::Holds(const net::Address& address) const {
+  return config_ && std::ranges::any_of(config_->listeners, [&](const ListenerConfig& listener) {
+           return listener.listen.ToString() == address.ToString();
+         });
+}
+
+Result<Proxy::Opened> Proxy::OpenTcp(const ListenerConfig& listener) const {
+  net::Address address = listener.listen;
+  // SO_REUSEPORT would let a second proxy of this user share the port in silence: ask without it
+  // first, unless it is this process that holds the address.
+  if (address.port != 0 && !Holds(address)) {
+    SIGNET_TRY([[maybe_unused]] const UniqueFd probe, net::ListenTcp(address, false));
+  }
+  Opened opened;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    SIGNET_TRY(UniqueFd socket, net::ListenTcp(address, true));
+    SIGNET_TRY(opened.address, net::LocalAddress(socket.get()));
+    if (address.port == 0) {
+      SIGNET_TRY(const net::Address bound, net::Address::Parse(opened.address.ToString()));
+      address.port = bound.port;
+    }
+    opened.sockets.push_back(std::move(socket));
+  }
+  return opened;
+}
+
+Result<Proxy::Opened> Proxy::OpenUnix(const ListenerConfig& listener) const {
+  SIGNET_TRY(UniqueFd socket, net::ListenUnix(listener.listen.host, kUnixOptions));
+  Opened opened;
+  SIGNET_TRY(opened.address, net::LocalAddress(socket.get()));
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    UniqueFd shared(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+    if (!shared.valid()) return Fail(Code::kUnavailable, net::kListenFailed, ErrnoText(errno));
+    opened.sockets.push_back(std::move(shared));
+  }
+  return opened;
+}
+
+// ---- plans
+
+std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
+  auto plan = std::make_shared<Plan>();
+  const auto last_targets = [this](const ListenerConfig& listener) {
+    if (plan_)
+      for (const auto& each : plan_->listeners)
+        if (each->config.forward.ToString() == listener.forward.ToString()) return each->targets;
+    return std::vector<net::SocketAddress>();
+  };
+  plan->limits = config.limits;
+  for (const ListenerConfig& listener : config.listeners) {
+    auto each = std::make_shared<ListenerPlan>();
+    each->config = listener;
+    if (auto targets = listener.forward.Resolve()) {
+      each->targets = *std::move(targets);
+    } else {
+      each->targets = last_targets(listener);
+      parts_.log.Warn("the forward address does not resolve; it is tried again",
+                      {{"listener", listener.name}, {"error", targets.error().Message()}});
+    }
+    plan->listeners.push_back(std::move(each));
+  }
+  return plan;
+}
+
+void Proxy::ApplyPlan(std::shared_ptr<const Plan> plan, std::vector<ListenerSockets> sockets) {
+  std::vector<std::string> unresolved;
+  for (const auto& listener : plan->listeners)
+    if (listener->targets.empty())
+      unresolved.push_back(fmt::format("listener '{}': {} does not resolve", listener->config.name,
+                                       listener->config.forward.ToString()));
+  plan_ = plan;
+  std::size_t next = 0;
+  OnAllWorkers([&](Worker& worker, Worker::Done done) {
+    worker.ApplyPlan(plan, std::move(sockets[next++]), std::move(done));
+  });
+  const std::lock_guard lock(mutex_);
+  unresolved_ = std::move(unresolved);
+}
+
+void Proxy::Refresh() {
+  auto plan = MakePlan(*config_);
+  if (!SameTargets(*plan, *plan_))
+    ApplyPlan(std::move(plan), std::vector<ListenerSockets>(workers_.size()));
+}
+
+void Proxy::OnAllWorkers(const std::function<void(Worker&, Worker::Done)>& verb) {
+  auto all = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(workers_.size()));
+  for (const auto& worker : workers_) verb(*worker, [all] { all->count_down(); });
+  all->wait();
+}
+
+void Proxy::WarnOfFixedSettings(const ProxyConfig& config) const {
+  if (!config_) return;
+  const auto warn = [&](std::string_view setting) {
+    parts_.log.Warn("this setting counts only at the start: restart to apply it",
+                    {{"setting", setting}});
+  };
+  if (config.threads != config_->threads) warn("threads");
+  if (config.workload_api != config_->workload_api) warn("workload_api");
+  if (config.log_format != config_->log_format) warn("log.format");
+  const auto text = [](const auto& address) { return address ? address->ToString() : ""; };
+  if (text(config.metrics) != text(config_->metrics)) warn("metrics");
+}
+
+// ---- the end
+
+void Proxy::BeginDrain(std::function<void()> done) {
+  draining_ = true;
+  auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+  for (const auto& worker : workers_)
+    worker->Drain([left, done] {
+      if (left->fetch_sub(1) == 1) done();
+    });
+}
+
+void Proxy::CutAll() {
+  OnAllWorkers([](Worker& worker, Worker::Done done) { worker.CutAll(std::move(done)); });
+}
+
+// ---- identity
+
+void Proxy::OnIdentity(IdentityPtr snapshot) {
+  parts_.log.Info("identity", {{"id", snapshot->id.ToString()},
+                               {"serial", snapshot->tls.chain.front().SerialHex()},
+                               {"valid_until", FormatTime(snapshot->valid_until)},
+                               {"bundles", snapshot->bundles.size()}});
+  ApplyIdentity(snapshot);
+}
+
+void Proxy::OnIdentityWithdrawn(const Error& why) {
+  bool held = false;
+  {
+    const std::lock_guard lock(mutex_);
+    held = identity_ != nullptr;
+    agent_trouble_ = why.Message();
+  }
+  if (!held) return parts_.log.Info("no identity yet", {{"why", why.Message()}});
+  parts_.log.Error("the identity is withdrawn: everything is refused", {{"why", why.Message()}});
+  ApplyIdentity(nullptr);
+  const std::lock_guard lock(mutex_);
+  agent_trouble_ = why.Message();
+}
+
+void Proxy::ApplyIdentity(const IdentityPtr& identity) {
+  {
+    const std::lock_guard lock(mutex_);
+    identity_ = identity;
+    agent_trouble_.clear();
+  }
+  OnAllWorkers(
+      [&](Worker& worker, Worker::Done done) { worker.ApplyIdentity(identity, std::move(done)); });
+}
+
+void Proxy::OnAgentTrouble(const Error& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (agent_trouble_ == why.Message()) return;  // said already
+    agent_trouble_ = why.Message();
+  }
+  parts_.log.Warn("the Workload API gives nothing now; the last identity stays in force",
+                  {{"why", why.Message()}});
+}
+
+void Proxy::OnAgentBack() {
+  const std::lock_guard lock(mutex_);
+  agent_trouble_.clear();
+}
+
+// ---- queries
+
+net::Health Proxy::health() const {
+  net::Health health;
+  const WallTime now = parts_.clock.Now();
+  const bool starved =
+      std::ranges::any_of(workers_, [](const auto& worker) { return worker->IsStarved(); });
+  const std::lock_guard lock(mutex_);
+  const bool holds = identity_ && identity_->valid_until > now;
+  health.ready = holds && !draining_ && !starved;
+  if (draining_) health.problems.push_back("shutting down: connections in progress may finish");
+  if (starved) health.problems.push_back("out of file descriptors or memory: accepting pauses");
+  if (!identity_)
+    health.problems.push_back("no identity: everything is refused");
+  else if (!holds)
+    health.problems.push_back("the SVID ended at " + FormatTime(identity_->valid_until) +
+                              ": new connections are refused");
+  if (!agent_trouble_.empty()) health.problems.push_back(agent_trouble_);
+  health.problems.insert(health.problems.end(), unresolved_.begin(), unresolved_.end());
+  return health;
+}
+
+std::optional<net::SocketAddress> Proxy::ListenAddress(Direction direction,
+                                                       const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = addresses_.find({direction, name});
+  if (found == addresses_.end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace signet::proxy

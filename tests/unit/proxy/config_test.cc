@@ -1,0 +1,208 @@
+#include "proxy/config.h"
+
+#include <catch2/catch.hpp>
+
+#include "base/file.h"
+#include "tests/support/temp_dir.h"
+
+namespace signet::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Loaded {
+  std::shared_ptr<const ProxyConfig> config;
+  std::string problems;
+};
+
+class Files {
+ public:
+  std::string Write(const std::string& name, std::string_view text) {
+    REQUIRE(WriteFileAtomically(directory_.File(name), AsBytes(text), 0600));
+    return directory_.File(name);
+  }
+  Loaded Load(std::string_view text, const std::string& endpoint = {}) {
+    ConfigProblems problems;
+    auto config = LoadConfig(Write("proxy.yaml", text), endpoint, &problems);
+    return {config, problems.Text()};
+  }
+
+ private:
+  test::TempDir directory_;
+};
+
+bool Says(const Loaded& loaded, const std::string& text) {
+  INFO(loaded.problems);
+  return loaded.config == nullptr && loaded.problems.find(text) != std::string::npos;
+}
+
+constexpr std::string_view kWhole = R"(
+workload_api: /tmp/agent.sock
+inbound:
+  - name: web
+    listen: 0.0.0.0:8443
+    forward: 127.0.0.1:8080
+    allow:
+      - name: the shop
+        id: spiffe://example.org/shop
+outbound:
+  - name: orders
+    listen: 127.0.0.1:9000
+    forward: orders.internal:8443
+    expect:
+      - ids: [spiffe://example.org/orders, spiffe://example.org/orders/*]
+limits: {connections: 100, per_peer: 10, handshakes: 5, handshake_deadline: 3s, idle: 2m,
+         connect_timeout: 1s, drain: 5s}
+threads: 2
+metrics: 127.0.0.1:9102
+log: {level: debug, format: json}
+)";
+
+identity::SpiffeId Id(std::string_view text) { return *identity::SpiffeId::Parse(text); }
+
+TEST_CASE("a whole configuration is read") {
+  Files files;
+  const Loaded loaded = files.Load(kWhole);
+  INFO(loaded.problems);
+  REQUIRE(loaded.config);
+  const ProxyConfig& config = *loaded.config;
+  CHECK(config.workload_api == "/tmp/agent.sock");
+  REQUIRE(config.listeners.size() == 2);
+  CHECK(config.listeners[0].name == "web");
+  CHECK(config.listeners[0].policy.Decide(Id("spiffe://example.org/shop")).allowed());
+  CHECK_FALSE(config.listeners[0].policy.Decide(Id("spiffe://example.org/shops")).allowed());
+  CHECK(config.listeners[0].policy_place.ends_with("proxy.yaml:7"));
+  CHECK(config.listeners[1].direction == Direction::kOutbound);
+  CHECK(config.listeners[1].policy.Decide(Id("spiffe://example.org/orders/eu")).allowed());
+  CHECK(config.limits.connections == 100);
+  CHECK(config.limits.per_peer == 10);
+  CHECK(config.limits.handshakes == 5);
+  CHECK(config.limits.handshake_deadline == 3s);
+  CHECK(config.limits.idle == 2min);
+  CHECK(config.limits.drain == 5s);
+  CHECK(config.threads == 2);
+  CHECK(config.metrics->port == 9102);
+  CHECK(config.log_format == LogFormat::kJson);
+  CHECK(config.warnings.empty());
+}
+
+TEST_CASE("the example in the repository is valid") {
+  ConfigProblems problems;
+  const auto config = LoadConfig(SIGNET_SOURCE "/examples/proxy.yaml", {}, &problems);
+  INFO(problems.Text());
+  CHECK(config != nullptr);
+}
+
+TEST_CASE("all problems are reported at once, with their lines") {
+  Files files;
+  const Loaded loaded = files.Load(R"(
+inbound:
+  - name: web
+    listen: nowhere
+    forward: 127.0.0.1:0
+    allow:
+      - id: http://example.org/shop
+outbuond: []
+limits: {idle: soon}
+threads: many
+)");
+  CHECK(Says(loaded, "proxy.yaml:4:"));
+  CHECK(Says(loaded, "proxy.yaml:5: 'forward' has no port"));
+  CHECK(Says(loaded, "proxy.yaml:7:"));
+  CHECK(Says(loaded, "unknown setting 'outbuond' (did you mean 'outbound'?)"));
+  CHECK(Says(loaded, "limits.idle"));
+  CHECK(Says(loaded, "threads"));
+}
+
+TEST_CASE("an inbound listener without rules is valid, refuses everyone and warns") {
+  Files files;
+  const Loaded loaded =
+      files.Load("inbound: [{name: web, listen: '127.0.0.1:0', forward: '127.0.0.1:80'}]");
+  REQUIRE(loaded.config);
+  CHECK_FALSE(loaded.config->listeners[0].policy.Decide(Id("spiffe://example.org/a")).allowed());
+  REQUIRE(loaded.config->warnings.size() == 1);
+  CHECK(loaded.config->warnings[0].find("refuses every caller") != std::string::npos);
+}
+
+TEST_CASE("an outbound listener that others could reach is refused unless said to be meant") {
+  Files files;
+  const std::string base =
+      "outbound: [{name: db, forward: 'h:1', expect: [{id: 'spiffe://a/b'}], listen: ";
+  CHECK(Says(files.Load(base + "'0.0.0.0:9000'}]"), "lend them this proxy's identity"));
+  CHECK(Says(files.Load(base + "'[::]:9000'}]"), "lend them this proxy's identity"));
+  CHECK(Says(files.Load(base + "'10.0.0.1:9000'}]"), "lend them this proxy's identity"));
+  CHECK(Says(files.Load(base + "'example.org:9000'}]"), "lend them this proxy's identity"));
+  CHECK(files.Load(base + "'127.9.9.9:9000'}]").config);
+  CHECK(files.Load(base + "'[::1]:9000'}]").config);
+  CHECK(files.Load(base + "'unix:/tmp/x.sock'}]").config);
+  CHECK(files.Load(base + "'0.0.0.0:9000', unsafe_listen: true}]").config);
+}
+
+TEST_CASE("names and addresses of listeners must differ") {
+  Files files;
+  CHECK(Says(files.Load(R"(
+inbound:
+  - {name: web, listen: 127.0.0.1:8443, forward: 127.0.0.1:1}
+  - {name: web, listen: 127.0.0.1:8443, forward: 127.0.0.1:1}
+)"),
+             "a second inbound listener is named 'web'"));
+  CHECK(Says(files.Load(R"(
+inbound:
+  - {name: a, listen: 127.0.0.1:8443, forward: 127.0.0.1:1}
+  - {name: b, listen: 127.0.0.1:8443, forward: 127.0.0.1:1}
+)"),
+             "is also the address of listener 'a'"));
+}
+
+TEST_CASE("a listener name is a plain word, because it labels metrics") {
+  Files files;
+  CHECK(Says(files.Load("inbound: [{name: \"a\\nb\", listen: '127.0.0.1:0', forward: 'h:1'}]"),
+             "is not a listener name"));
+  CHECK(Says(files.Load("inbound: [{listen: '127.0.0.1:0', forward: 'h:1'}]"), "name"));
+}
+
+TEST_CASE("the agent's socket comes from the file, then the environment, then the default") {
+  Files files;
+  const std::string listener =
+      "inbound: [{name: web, listen: '127.0.0.1:0', forward: '127.0.0.1:80'}]\n";
+  CHECK(files.Load(listener).config->workload_api == "/run/signet/agent/api.sock");
+  CHECK(files.Load(listener, "unix:///run/x.sock").config->workload_api == "/run/x.sock");
+  CHECK(files.Load(listener + "workload_api: /run/y.sock", "unix:///run/x.sock")
+            .config->workload_api == "/run/y.sock");
+  CHECK(Says(files.Load(listener, "tcp://127.0.0.1:8000"), "SPIFFE_ENDPOINT_SOCKET"));
+  CHECK(Says(files.Load(listener + "workload_api: agent.sock"), "not the path of a Unix socket"));
+}
+
+TEST_CASE("a rules file adds to the listeners it names") {
+  Files files;
+  files.Write("rules.yaml", R"(
+inbound:
+  - name: web
+    allow: [{id: 'spiffe://example.org/late'}]
+)");
+  const Loaded loaded = files.Load(std::string(kWhole) + "rules_file: rules.yaml\n");
+  INFO(loaded.problems);
+  REQUIRE(loaded.config);
+  CHECK(loaded.config->listeners[0].policy.Decide(Id("spiffe://example.org/late")).allowed());
+  CHECK(loaded.config->listeners[0].policy.Decide(Id("spiffe://example.org/shop")).allowed());
+  CHECK(loaded.config->files.size() == 2);
+}
+
+TEST_CASE("a rules file that names an unknown listener, or is missing, is a problem") {
+  Files files;
+  files.Write("rules.yaml", "inbound: [{name: wbe, allow: [{id: 'spiffe://example.org/late'}]}]");
+  CHECK(Says(files.Load(std::string(kWhole) + "rules_file: rules.yaml\n"),
+             "no inbound listener is named 'wbe'"));
+  CHECK(Says(files.Load(std::string(kWhole) + "rules_file: gone.yaml\n"), "gone.yaml"));
+}
+
+TEST_CASE("a file without listeners, or no file at all, is a problem") {
+  Files files;
+  CHECK(Says(files.Load("threads: 1"), "neither 'inbound' nor 'outbound'"));
+  ConfigProblems problems;
+  CHECK(LoadConfig("/nonexistent/proxy.yaml", {}, &problems) == nullptr);
+  CHECK_FALSE(problems.empty());
+}
+
+}  // namespace
+}  // namespace signet::proxy
