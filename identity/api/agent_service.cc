@@ -29,6 +29,13 @@ std::string TokenDigest(std::string_view token) { return EncodeHex(ca::Sha256(As
 
 Selector IdSelector(const SpiffeId& agent_id) { return {"spiffe_id", agent_id.ToString()}; }
 
+Result<ca::CertificateRequest> ReadCsr(ByteView csr) {
+  auto request = ca::ParseRequest(csr);
+  if (request) return request;
+  return Fail(Code::kInvalidArgument, request.error().reason,
+              "failed to parse CSR: " + request.error().detail);
+}
+
 // What an attestation must hold before anything is looked up.
 Status CheckAttestation(const agent::AttestAgentRequest& request) {
   const auto missing = [](std::string_view what) {
@@ -204,14 +211,6 @@ Status AgentService::Delete(const Caller& caller, const types::SPIFFEID* proto) 
   SIGNET_TRY(auto node, Find(proto));
   SIGNET_RETURN_IF_ERROR(registry_.DeleteNode(node->id));
   log_.Info("agent deleted", {{"agent", node->id.ToString()}, {"by", caller.Name()}});
-  // The alias that came with its join token means nothing without it.
-  EntryFilter filter;
-  filter.parent_id = node->id;
-  filter.selectors = EntryFilter::Selectors{{IdSelector(node->id)}, MatchBehavior::kExact};
-  SIGNET_TRY(auto aliases, registry_.ListEntries(filter, 0, {}));
-  std::vector<std::string> ids;
-  for (const auto& entry : aliases.items) ids.push_back(entry->id);
-  for (const auto& removed : registry_.DeleteEntries(ids)) SIGNET_RETURN_IF_ERROR(removed);
   return {};
 }
 
@@ -257,13 +256,9 @@ Status AgentService::CreateAlias(const SpiffeId& agent_id, const SpiffeId& alias
 
 Result<IssuedSvid> AgentService::IssueAgentSvid(const Caller& caller, const SpiffeId& agent_id,
                                                 ByteView csr) const {
-  auto request = ca::ParseRequest(csr);
-  if (!request) {
-    return Fail(Code::kInvalidArgument, request.error().reason,
-                "failed to parse CSR: " + request.error().detail);
-  }
+  SIGNET_TRY(auto request, ReadCsr(csr));
   IssueRequest issue;
-  issue.public_key = request->public_key;
+  issue.public_key = request.public_key;
   issue.id = agent_id;
   issue.purpose = ca::Purpose::kAgent;
   issue.requested_by = caller.Name();
@@ -272,18 +267,14 @@ Result<IssuedSvid> AgentService::IssueAgentSvid(const Caller& caller, const Spif
 
 Result<types::X509SVID> AgentService::Attest(const Caller& caller, const Attestation& attestation) {
   const std::string_view token = attestation.data().payload();
-  if (token.size() > kMaxTokenBytes)
-    return Fail(Code::kInvalidArgument, kTokenUnknown, "failed to attest");
   const auto csr = AsBytes(attestation.params().csr());
-  // Before the token: a request that cannot be answered does not use it up.
-  if (auto request = ca::ParseRequest(csr); !request) {
-    return Fail(Code::kInvalidArgument, request.error().reason,
-                "failed to parse CSR: " + request.error().detail);
-  }
   SIGNET_TRY(auto agent_id, JoinTokenAgentId(registry_.trust_domain(), token));
   auto taken = registry_.AttestWithToken(TokenDigest(token), [&](const JoinToken&) -> Result<Node> {
-    // A ban outlives the token: it is used up, and the node stays as it is.
-    if (const auto known = registry_.FindNode(agent_id); known && known->banned()) return *known;
+    if (const auto known = registry_.FindNode(agent_id); known && known->banned()) {
+      return Fail(Code::kPermissionDenied, kAttestationRefused,
+                  "failed to attest: agent is banned");
+    }
+    SIGNET_TRY(auto request, ReadCsr(csr));
     Node node;
     node.id = agent_id;
     node.attestation_type = kJoinToken;
@@ -292,12 +283,10 @@ Result<types::X509SVID> AgentService::Attest(const Caller& caller, const Attesta
     return node;
   });
   if (!taken) {
-    const auto code =
-        taken.error().code == Code::kNotFound ? Code::kInvalidArgument : taken.error().code;
-    return Fail(code, taken.error().reason, "failed to attest");
+    auto error = taken.error();
+    if (error.code == Code::kNotFound) error.code = Code::kInvalidArgument;
+    return Fail(InContext("failed to attest", std::move(error)));
   }
-  if ((*taken)->banned())
-    return Fail(Code::kPermissionDenied, kAttestationRefused, "failed to attest: agent is banned");
   SIGNET_TRY(auto svid, IssueAgentSvid(caller, agent_id, csr));
   auto stored = registry_.ChangeNode(agent_id, [&](Node& node) -> Status {
     if (node.banned())

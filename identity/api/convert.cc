@@ -39,13 +39,6 @@ Result<EntryFilter::Selectors> SelectorFilter(const types::SelectorMatch& proto)
   return filter;
 }
 
-template <class T>
-std::string FirstRepeated(std::vector<T> values, std::string (*name)(const T&)) {
-  std::ranges::sort(values);
-  const auto found = std::ranges::adjacent_find(values);
-  return found == values.end() ? std::string() : name(*found);
-}
-
 Status ReadFederatesWith(const types::Entry& proto, Entry* entry) {
   for (const auto& name : proto.federates_with()) {
     auto trust_domain = TrustDomain::FromNameOrId(name);
@@ -54,9 +47,6 @@ Status ReadFederatesWith(const types::Entry& proto, Entry* entry) {
                      trust_domain.error().Message());
     entry->federates_with.push_back(std::move(*trust_domain));
   }
-  std::ranges::sort(entry->federates_with);
-  const auto repeated = std::ranges::unique(entry->federates_with);
-  entry->federates_with.erase(repeated.begin(), repeated.end());
   return {};
 }
 
@@ -175,10 +165,9 @@ EntryMask MaskFromProto(const types::EntryMask* proto) {
           .additional_attributes = proto->additional_attributes()};
 }
 
-Result<EntryFromProto> ReadEntry(const types::Entry& proto, const EntryMask& mask,
-                                 const TrustDomain& trust_domain) {
-  EntryFromProto read;
-  Entry& entry = read.entry;
+Result<Entry> ReadEntry(const types::Entry& proto, const EntryMask& mask,
+                        const TrustDomain& trust_domain) {
+  Entry entry;
   entry.id = proto.id();
   if (mask.parent_id) {
     if (!proto.has_parent_id())
@@ -192,19 +181,12 @@ Result<EntryFromProto> ReadEntry(const types::Entry& proto, const EntryMask& mas
                WorkloadIdFromProto(proto.spiffe_id(), trust_domain, "invalid spiffe ID"));
   }
   if (mask.selectors) {
-    SIGNET_TRY(auto selectors, SelectorsFromProto(proto.selectors()));
-    if (selectors.empty()) return Invalid("selectors", "selector list is empty");
-    read.repeated = FirstRepeated<Selector>(
-        selectors, [](const Selector& s) { return "selector " + s.ToString(); });
-    entry.selectors = MakeSelectorSet(std::move(selectors));
+    SIGNET_TRY(entry.selectors, SelectorsFromProto(proto.selectors()));
+    if (entry.selectors.empty()) return Invalid("selectors", "selector list is empty");
   }
   if (mask.federates_with) SIGNET_RETURN_IF_ERROR(ReadFederatesWith(proto, &entry));
   CopyFields(proto, mask, &entry);
-  if (read.repeated.empty()) {
-    read.repeated = FirstRepeated<std::string>(
-        entry.dns_names, [](const std::string& name) { return "DNS name " + name; });
-  }
-  return read;
+  return entry;
 }
 
 void WriteEntry(const Entry& entry, const EntryMask& mask, types::Entry* proto) {

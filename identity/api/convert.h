@@ -35,13 +35,10 @@ Result<std::vector<Selector>> SelectorsFromProto(
 
 // Entries. `mask` null: all fields.
 EntryMask MaskFromProto(const spire::api::types::EntryMask* proto);
-struct EntryFromProto {
-  Entry entry;
-  std::string repeated;  // the first selector or DNS name given twice; empty: none
-};
-// Reads the fields `mask` takes; the entry's own rules (CheckEntry) are the registry's to ask.
-Result<EntryFromProto> ReadEntry(const spire::api::types::Entry& proto, const EntryMask& mask,
-                                 const TrustDomain& trust_domain);
+// Reads the fields `mask` takes, selectors in the order given, also repeated ones; the entry's own
+// rules (CheckEntry) are the registry's to ask.
+Result<Entry> ReadEntry(const spire::api::types::Entry& proto, const EntryMask& mask,
+                        const TrustDomain& trust_domain);
 void WriteEntry(const Entry& entry, const EntryMask& mask, spire::api::types::Entry* proto);
 // Of ListEntries and CountEntries, whose filter messages have the same fields.
 Result<EntryFilter> FilterFromProto(

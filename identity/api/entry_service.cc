@@ -104,26 +104,6 @@ Result<EntryService::ListResponse> EntryService::List(const ListRequest& request
   return response;
 }
 
-Status EntryService::CheckFederation(const Entry& entry) const {
-  for (const auto& domain : entry.federates_with) {
-    if (domain == registry_.trust_domain() || registry_.FindBundle(domain)) continue;
-    // INTERNAL as SPIRE answers it.
-    return Fail(Code::kInternal, kEntryInvalid,
-                "unable to find federated bundle \"" + domain.IdString() +
-                    "\"; set that trust domain's bundle first");
-  }
-  return {};
-}
-
-EntryPtr EntryService::FindSimilar(const Entry& entry) const {
-  EntryFilter filter;
-  filter.spiffe_id = entry.spiffe_id;
-  filter.parent_id = entry.parent_id;
-  filter.selectors = EntryFilter::Selectors{entry.selectors, MatchBehavior::kExact};
-  const auto found = registry_.ListEntries(filter, 1, {});
-  return found && !found->items.empty() ? found->items.front() : nullptr;
-}
-
 // Elements that are refused here keep their place; the others go to the registry in one batch.
 EntryService::CreateResponse EntryService::Create(const CreateRequest& request) {
   const auto count = static_cast<std::size_t>(request.entries_size());
@@ -134,20 +114,9 @@ EntryService::CreateResponse EntryService::Create(const CreateRequest& request) 
     auto read = ReadEntry(request.entries(static_cast<int>(i)), {}, registry_.trust_domain());
     if (!read) {
       outcomes[i].status = Fail(InContext("failed to convert entry", read.error()));
-      continue;
-    }
-    read->entry.revision_number = 0;
-    read->entry.created_at = 0;
-    if (auto federation = CheckFederation(read->entry); !federation) {
-      outcomes[i].status = Fail(InContext("failed to create entry", federation.error()));
-    } else if (!read->repeated.empty()) {
-      outcomes[i].entry = FindSimilar(read->entry);
-      outcomes[i].status = outcomes[i].entry ? Fail(Code::kAlreadyExists, kEntryExists)
-                                             : Fail(Code::kAlreadyExists, kEntryInvalid,
-                                                    read->repeated + " is given twice");
     } else {
       places.push_back(i);
-      entries.push_back(std::move(read->entry));
+      entries.push_back(std::move(*read));
     }
   }
   auto created = registry_.CreateEntries(std::move(entries));
@@ -172,14 +141,9 @@ EntryService::UpdateResponse EntryService::Update(const UpdateRequest& request) 
     auto read = ReadEntry(request.entries(static_cast<int>(i)), input, registry_.trust_domain());
     if (!read) {
       outcomes[i].status = Fail(InContext("failed to convert entry", read.error()));
-    } else if (auto federation = CheckFederation(read->entry); !federation) {
-      outcomes[i].status = Fail(InContext("failed to update entry", federation.error()));
-    } else if (!read->repeated.empty()) {
-      outcomes[i].status =
-          Fail(Code::kAlreadyExists, kEntryInvalid, read->repeated + " is given twice");
     } else {
       places.push_back(i);
-      updates.push_back({std::move(read->entry), input});
+      updates.push_back({std::move(*read), input});
     }
   }
   auto updated = registry_.UpdateEntries(std::move(updates));

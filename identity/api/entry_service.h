@@ -33,9 +33,6 @@ class EntryService {
   CreateResponse Create(const CreateRequest& request);
   UpdateResponse Update(const UpdateRequest& request);
   DeleteResponse Delete(const DeleteRequest& request);
-  // What only the whole registry can say of an entry before it is stored.
-  Status CheckFederation(const Entry& entry) const;
-  EntryPtr FindSimilar(const Entry& entry) const;
 
   Registry& registry_;
 };

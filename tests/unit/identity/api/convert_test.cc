@@ -46,17 +46,14 @@ types::Entry FullEntry() {
 TEST_CASE("an entry survives the way in and out") {
   const auto read = ReadEntry(FullEntry(), {}, Domain());
   REQUIRE(read);
-  CHECK(read->repeated.empty());
-  const Entry& entry = read->entry;
+  const Entry& entry = *read;
   CHECK(entry.spiffe_id.ToString() == "spiffe://example.org/w");
   CHECK(entry.dns_names == std::vector<std::string>{"b.example", "a.example"});
-  CHECK(entry.federates_with.front().name() == "one.test");
+  CHECK(entry.federates_with.back().name() == "one.test");
   types::Entry written;
   WriteEntry(entry, {}, &written);
   auto expected = FullEntry();
-  expected.clear_federates_with();
-  expected.add_federates_with("one.test");
-  expected.add_federates_with("two.test");
+  expected.set_federates_with(1, "one.test");
   CHECK(written.SerializeAsString() == expected.SerializeAsString());
 }
 
@@ -65,7 +62,7 @@ TEST_CASE("an entry's mask takes each field alone, and the id always") {
   REQUIRE(read);
   types::EntryMask none;
   types::Entry written;
-  WriteEntry(read->entry, MaskFromProto(&none), &written);
+  WriteEntry(*read, MaskFromProto(&none), &written);
   types::Entry only_id;
   only_id.set_id("full");
   CHECK(written.SerializeAsString() == only_id.SerializeAsString());
@@ -74,7 +71,7 @@ TEST_CASE("an entry's mask takes each field alone, and the id always") {
     types::EntryMask mask;
     types::EntryMask::GetReflection()->SetBool(&mask, fields->field(i), true);
     types::Entry one;
-    WriteEntry(read->entry, MaskFromProto(&mask), &one);
+    WriteEntry(*read, MaskFromProto(&mask), &one);
     const auto* field = types::Entry::descriptor()->FindFieldByName(fields->field(i)->name());
     std::vector<const google::protobuf::FieldDescriptor*> set;
     types::Entry::GetReflection()->ListFields(one, &set);
@@ -98,9 +95,9 @@ TEST_CASE("a masked read leaves what it does not take, and does not require it")
   mask.set_hint(true);
   const auto read = ReadEntry(proto, MaskFromProto(&mask), Domain());
   REQUIRE(read);
-  CHECK(read->entry.hint == "new");
-  CHECK(read->entry.x509_svid_ttl == 0);
-  CHECK(read->entry.selectors.empty());
+  CHECK(read->hint == "new");
+  CHECK(read->x509_svid_ttl == 0);
+  CHECK(read->selectors.empty());
 }
 
 TEST_CASE("what an entry lacks or misstates is refused by the field's name") {
@@ -130,17 +127,14 @@ TEST_CASE("what an entry lacks or misstates is refused by the field's name") {
   refused([](types::Entry& e) { e.add_federates_with(""); }, "federates_with");
 }
 
-TEST_CASE("what is given twice is told, not lost") {
+TEST_CASE("what is given twice reaches the registry twice, which refuses it") {
   auto proto = FullEntry();
   *proto.add_selectors() = proto.selectors(0);
-  auto read = ReadEntry(proto, {}, Domain());
-  REQUIRE(read);
-  CHECK(read->repeated == "selector unix:uid:1000");
-  proto = FullEntry();
   proto.add_dns_names("a.example");
-  read = ReadEntry(proto, {}, Domain());
+  const auto read = ReadEntry(proto, {}, Domain());
   REQUIRE(read);
-  CHECK(read->repeated == "DNS name a.example");
+  CHECK(read->selectors.size() == 2);
+  CHECK(read->dns_names.size() == 3);
 }
 
 TEST_CASE("agent IDs are those below /spire/agent") {
