@@ -51,7 +51,9 @@ Status CheckTrustDomain(Connection& connection, const TrustDomain& trust_domain)
 }
 
 Status QuickCheck(Connection& connection) {
-  SIGNET_TRY(const std::string finding, connection.QueryText("PRAGMA quick_check(1)"));
+  Statement query = connection.Use("PRAGMA quick_check(1)");
+  SIGNET_TRY(const bool row, query.Step());
+  const std::string finding = row ? query.Text(0) : "no answer";
   if (finding == "ok") return {};
   return Fail(Code::kDataLoss, kStoreCorrupt,
               finding + "; nothing was overwritten: restore the file from a backup");
