@@ -32,8 +32,7 @@ Selector IdSelector(const SpiffeId& agent_id) { return {"spiffe_id", agent_id.To
 Result<ca::CertificateRequest> ReadCsr(ByteView csr) {
   auto request = ca::ParseRequest(csr);
   if (request) return request;
-  return Fail(Code::kInvalidArgument, request.error().reason,
-              "failed to parse CSR: " + request.error().detail);
+  return Fail(InContext("failed to parse CSR", Code::kInvalidArgument, request.error()));
 }
 
 // What an attestation must hold before anything is looked up.
@@ -183,8 +182,7 @@ Result<AgentService::ListResponse> AgentService::List(const ListRequest& request
   auto page = registry_.ListNodes(filter, size, size == 0 ? std::string() : request.page_token());
   if (!page) {
     // INTERNAL as SPIRE answers it.
-    return Fail(Code::kInternal, page.error().reason,
-                "failed to list agents: " + page.error().detail);
+    return Fail(InContext("failed to list agents", Code::kInternal, page.error()));
   }
   ListResponse response;
   for (const auto& node : page->items) WriteAgent(*node, mask, response.add_agents());
@@ -234,7 +232,7 @@ Result<types::JoinToken> AgentService::CreateJoinToken(
     // A value that is taken is INTERNAL, as SPIRE answers it.
     const auto code =
         added.error().code == Code::kAlreadyExists ? Code::kInternal : added.error().code;
-    return Fail(code, added.error().reason, "failed to create token: " + added.error().detail);
+    return Fail(InContext("failed to create token", code, added.error()));
   }
   if (alias) {
     SIGNET_TRY(auto agent_id, JoinTokenAgentId(registry_.trust_domain(), response.value()));
@@ -251,7 +249,8 @@ Status AgentService::CreateAlias(const SpiffeId& agent_id, const SpiffeId& alias
   const auto outcomes = registry_.CreateEntries({std::move(entry)});
   const auto& status = outcomes.front().status;
   if (status || status.error().code == Code::kAlreadyExists) return {};
-  return Fail(InContext("failed to create join token registration entry", status.error()));
+  return Fail(InContext("failed to create join token registration entry", status.error().code,
+                        status.error()));
 }
 
 Result<IssuedSvid> AgentService::IssueAgentSvid(const Caller& caller, const SpiffeId& agent_id,
@@ -271,8 +270,7 @@ Result<types::X509SVID> AgentService::Attest(const Caller& caller, const Attesta
   SIGNET_TRY(auto agent_id, JoinTokenAgentId(registry_.trust_domain(), token));
   auto taken = registry_.AttestWithToken(TokenDigest(token), [&](const JoinToken&) -> Result<Node> {
     if (const auto known = registry_.FindNode(agent_id); known && known->banned()) {
-      return Fail(Code::kPermissionDenied, kAttestationRefused,
-                  "failed to attest: agent is banned");
+      return Fail(Code::kPermissionDenied, kAttestationRefused, "agent is banned");
     }
     SIGNET_TRY(auto request, ReadCsr(csr));
     Node node;
@@ -283,9 +281,9 @@ Result<types::X509SVID> AgentService::Attest(const Caller& caller, const Attesta
     return node;
   });
   if (!taken) {
-    auto error = taken.error();
-    if (error.code == Code::kNotFound) error.code = Code::kInvalidArgument;
-    return Fail(InContext("failed to attest", std::move(error)));
+    const auto code =
+        taken.error().code == Code::kNotFound ? Code::kInvalidArgument : taken.error().code;
+    return Fail(InContext("failed to attest", code, taken.error()));
   }
   SIGNET_TRY(auto svid, IssueAgentSvid(caller, agent_id, csr));
   auto stored = registry_.ChangeNode(agent_id, [&](Node& node) -> Status {

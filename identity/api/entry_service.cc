@@ -94,8 +94,7 @@ Result<EntryService::ListResponse> EntryService::List(const ListRequest& request
   auto page = registry_.ListEntries(filter, size, size == 0 ? std::string() : request.page_token());
   if (!page) {
     // INTERNAL as SPIRE answers it.
-    return Fail(Code::kInternal, page.error().reason,
-                "failed to list entries: " + page.error().detail);
+    return Fail(InContext("failed to list entries", Code::kInternal, page.error()));
   }
   const auto mask = OutputMask(request);
   ListResponse response;
@@ -113,7 +112,8 @@ EntryService::CreateResponse EntryService::Create(const CreateRequest& request) 
   for (std::size_t i = 0; i < count; ++i) {
     auto read = ReadEntry(request.entries(static_cast<int>(i)), {}, registry_.trust_domain());
     if (!read) {
-      outcomes[i].status = Fail(InContext("failed to convert entry", read.error()));
+      outcomes[i].status =
+          Fail(InContext("failed to convert entry", read.error().code, read.error()));
     } else {
       places.push_back(i);
       entries.push_back(std::move(*read));
@@ -140,7 +140,8 @@ EntryService::UpdateResponse EntryService::Update(const UpdateRequest& request) 
   for (std::size_t i = 0; i < count; ++i) {
     auto read = ReadEntry(request.entries(static_cast<int>(i)), input, registry_.trust_domain());
     if (!read) {
-      outcomes[i].status = Fail(InContext("failed to convert entry", read.error()));
+      outcomes[i].status =
+          Fail(InContext("failed to convert entry", read.error().code, read.error()));
     } else {
       places.push_back(i);
       updates.push_back({std::move(*read), input});

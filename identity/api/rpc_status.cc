@@ -33,10 +33,9 @@ spire::api::types::Status ToProtoStatus(const Status& status) {
   return proto;
 }
 
-Error InContext(std::string_view context, Error error) {
-  error.detail =
-      error.detail.empty() ? std::string(context) : std::string(context) + ": " + error.detail;
-  return error;
+Error InContext(std::string_view context, Code code, const Error& error) {
+  return {code, error.reason,
+          error.detail.empty() ? std::string(context) : std::string(context) + ": " + error.detail};
 }
 
 }  // namespace signet::identity

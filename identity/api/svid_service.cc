@@ -23,8 +23,7 @@ Result<ca::CertificateRequest> ReadRequest(const std::string& csr) {
   if (csr.empty()) return Invalid("missing CSR");
   auto request = ca::ParseRequest(AsBytes(csr));
   if (request) return request;
-  return Fail(Code::kInvalidArgument, request.error().reason,
-              "malformed CSR: " + request.error().detail);
+  return Fail(InContext("malformed CSR", Code::kInvalidArgument, request.error()));
 }
 
 // A wildcard stands for one label: "*.a.example" covers "x.a.example".
@@ -122,8 +121,7 @@ Status SvidService::CheckDnsNames(const SpiffeId& id, const std::vector<std::str
   for (const auto& name : names) {
     entry.dns_names = {name};
     if (auto checked = CheckEntry(entry, registry_.trust_domain()); !checked) {
-      return Fail(Code::kInvalidArgument, checked.error().reason,
-                  "CSR DNS name is invalid: " + checked.error().detail);
+      return Fail(InContext("CSR DNS name is invalid", Code::kInvalidArgument, checked.error()));
     }
   }
   return CheckWildcards(names);
