@@ -39,8 +39,8 @@ Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> c
   std::unique_ptr<Proxy> proxy(new Proxy(parts, workers));
   proxy->workload_api_ = config->workload_api;
   for (std::size_t i = 0; i < workers; ++i) {
-    SIGNET_TRY(auto worker,
-               Worker::Create({i, parts.clock, parts.log, proxy->admission_, proxy->counters_}));
+    SIGNET_TRY(auto worker, Worker::Create({i, workers, parts.clock, parts.log, proxy->admission_,
+                                            proxy->counters_}));
     proxy->workers_.push_back(std::move(worker));
   }
   SIGNET_RETURN_IF_ERROR(proxy->Apply(std::move(config)));
@@ -48,7 +48,10 @@ Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> c
 }
 
 Proxy::Proxy(const Parts& parts, std::size_t workers)
-    : parts_(parts), counters_(parts.metrics, workers) {}
+    : parts_(parts),
+      counters_(parts.metrics, workers),
+      svid_expiry_(parts.metrics.Gauge("signet_proxy_svid_expiry_timestamp_seconds",
+                                       "When the SVID in use ends; 0: none is held.")) {}
 
 Proxy::~Proxy() {
   workers_.clear();
@@ -237,18 +240,23 @@ void Proxy::OnIdentityWithdrawn(const Error& why) {
   if (!held) return parts_.log.Info("no identity yet", {{"why", why.Message()}});
   parts_.log.Error("the identity is withdrawn: everything is refused", {{"why", why.Message()}});
   ApplyIdentity(nullptr);
-  const std::lock_guard lock(mutex_);
-  agent_trouble_ = why.Message();
 }
 
+// Health says ready only after every worker can handshake, and unready before the first cannot.
 void Proxy::ApplyIdentity(const IdentityPtr& identity) {
+  const auto tell_workers = [&] {
+    OnAllWorkers([&](Worker& worker, Worker::Done done) {
+      worker.ApplyIdentity(identity, std::move(done));
+    });
+  };
+  if (identity) tell_workers();
   {
     const std::lock_guard lock(mutex_);
     identity_ = identity;
-    agent_trouble_.clear();
+    if (identity) agent_trouble_.clear();
   }
-  OnAllWorkers(
-      [&](Worker& worker, Worker::Done done) { worker.ApplyIdentity(identity, std::move(done)); });
+  if (!identity) tell_workers();
+  svid_expiry_.Set(identity ? static_cast<double>(UnixSeconds(identity->valid_until)) : 0);
 }
 
 void Proxy::OnAgentTrouble(const Error& why) {

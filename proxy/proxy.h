@@ -83,6 +83,7 @@ class Proxy final : public IdentityObserver {
 
   const Parts parts_;
   ProxyCounters counters_;
+  Gauge& svid_expiry_;
   Admission admission_;
   std::vector<std::unique_ptr<Worker>> workers_;
 

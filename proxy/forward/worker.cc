@@ -46,7 +46,8 @@ Worker::Worker(std::unique_ptr<net::EventLoop> loop, std::shared_ptr<const net::
                       std::make_shared<net::TlsScratch>()}),
       loop_(std::move(loop)),
       library_(std::move(library)),
-      index_(parts.index) {
+      index_(parts.index),
+      workers_(parts.workers) {
   thread_ = std::thread([this] { loop_->Run(); });
 }
 
@@ -237,7 +238,8 @@ void Worker::Admit(Listener& listener, UniqueFd socket, const net::SocketAddress
   if (inbound) {
     connection.place.handshake = handshakes_.insert(handshakes_.end(), &connection);
     connection.place.in_handshakes = true;
-    if (handshakes_.size() > limits_.handshakes) handshakes_.front()->YieldHandshake();
+    const std::size_t share = std::max<std::size_t>(1, limits_.handshakes / workers_);
+    if (handshakes_.size() > share) handshakes_.front()->YieldHandshake();
   }
   connection.Start();
 }

@@ -24,6 +24,7 @@ using ListenerSockets = std::map<ListenerKey, UniqueFd>;
 
 struct WorkerParts {
   std::size_t index = 0;
+  std::size_t workers = 1;  // in all: they share limits.handshakes evenly
   const Clock& clock;
   const Logger& log;
   Admission& admission;
@@ -77,6 +78,7 @@ class Worker final : public ConnectionHost {
   const std::unique_ptr<net::EventLoop> loop_;
   const std::shared_ptr<const net::TlsLibrary> library_;  // outlives the thread
   const std::size_t index_;
+  const std::size_t workers_;
   BufferPool buffers_{64};
   std::shared_ptr<const net::TlsContext> server_context_;
   std::map<ListenerKey, std::unique_ptr<Listener>> listeners_;
