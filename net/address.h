@@ -27,7 +27,7 @@ struct SocketAddress {
 };
 
 struct Address {
-  std::string host;    // or the path of a Unix socket
+  std::string host;  // or the path of a Unix socket
   std::uint16_t port = 0;
   bool is_unix = false;
 
@@ -37,12 +37,13 @@ struct Address {
   Result<std::vector<SocketAddress>> Resolve() const;
 };
 
-// Non-blocking, close-on-exec, TCP_NODELAY (inherited by accepted ones), SO_REUSEADDR, optionally SO_REUSEPORT.
+// Non-blocking, close-on-exec, TCP_NODELAY (inherited by accepted ones), SO_REUSEADDR, optionally
+// SO_REUSEPORT.
 Result<UniqueFd> ListenTcp(const Address& address, bool reuse_port = false);
 
 struct UnixListenOptions {
   mode_t mode = 0777;
-  int owner = -1;   // uid, -1: leave
+  int owner = -1;  // uid, -1: leave
   int group = -1;
 };
 // A stale socket file is replaced; one that somebody answers on is refused, as is any other kind of
@@ -52,9 +53,10 @@ Result<UniqueFd> ListenUnix(const std::string& path, const UnixListenOptions& op
 // The port actually bound, for listeners on port 0.
 Result<SocketAddress> LocalAddress(int fd);
 
-// Blocking connect with a deadline for all resolved addresses together, tried in order (resolving a host name is not
-// under the deadline). Answers a non-blocking, close-on-exec socket with TCP_NODELAY. Fails with kConnectFailed
-// (DEADLINE_EXCEEDED or UNAVAILABLE), kAddressUnresolved or kAddressMalformed.
+// Blocking connect with a deadline for all resolved addresses together, tried in order (resolving a
+// host name is not under the deadline). Answers a non-blocking, close-on-exec socket with
+// TCP_NODELAY. Fails with kConnectFailed (DEADLINE_EXCEEDED or UNAVAILABLE), kAddressUnresolved or
+// kAddressMalformed.
 Result<UniqueFd> Connect(const Address& address, std::chrono::milliseconds timeout);
 
 }  // namespace signet::net

@@ -1,9 +1,10 @@
-// GET /live, /ready and /metrics on a loopback address: a small HTTP/1.1 server for probes and scrapers, in a
-// thread of its own. Bounded: 64 connections (more wait), 8 KiB a request, 5 s a connection.
+// GET /live, /ready and /metrics on a loopback address: a small HTTP/1.1 server for probes and
+// scrapers, in a thread of its own. Bounded: 64 connections (more wait), 8 KiB a request, 5 s a
+// connection.
 //
-// One request a connection, GET or HEAD. The Host header must name this machine (localhost, a loopback address, the
-// configured host; any numeric address when listening on all), so that a web page whose name was pointed here by its own DNS gets
-// nothing.
+// One request a connection, GET or HEAD. The Host header must name this machine (localhost, a
+// loopback address, the configured host; any numeric address when listening on all), so that a web
+// page whose name was pointed here by its own DNS gets nothing.
 #pragma once
 
 #include <functional>
@@ -25,11 +26,14 @@ struct Health {
 
 class AdminServer {
  public:
-  // 200 or 503 with {"ok":…, "problems":[…]}. `health` is called on each probe, from the server's thread.
-  static Result<std::unique_ptr<AdminServer>> Start(const Address& address, std::function<Health()> health,
+  // 200 or 503 with {"ok":…, "problems":[…]}. `health` is called on each probe, from the server's
+  // thread.
+  static Result<std::unique_ptr<AdminServer>> Start(const Address& address,
+                                                    std::function<Health()> health,
                                                     const Metrics& metrics, const Clock& clock);
   // The same with the system's clock, which bounds how long a request may take and nothing else.
-  static Result<std::unique_ptr<AdminServer>> Start(const Address& address, std::function<Health()> health,
+  static Result<std::unique_ptr<AdminServer>> Start(const Address& address,
+                                                    std::function<Health()> health,
                                                     const Metrics& metrics);
   ~AdminServer();
   std::uint16_t port() const;

@@ -1,7 +1,7 @@
 // One epoll loop: descriptors, timers and posted work on one thread.
 //
-// Threads: Run() owns the thread it is called on. Post() and Stop() are safe from any thread; all else only
-// from the loop's thread (or before Run()).
+// Threads: Run() owns the thread it is called on. Post() and Stop() are safe from any thread; all
+// else only from the loop's thread (or before Run()).
 #pragma once
 
 #include <functional>
@@ -27,13 +27,13 @@ class EventLoop {
   static Result<std::unique_ptr<EventLoop>> Create(const Clock& clock);
   ~EventLoop();
 
-  void Run();   // until Stop()
+  void Run();  // until Stop()
   void Stop();
   void Post(Task task);
   bool InLoopThread() const;
 
-  // The descriptor stays the caller's; the handler must live until Remove(). After Remove() the handler is not
-  // called again, also when events for it were already fetched.
+  // The descriptor stays the caller's; the handler must live until Remove(). After Remove() the
+  // handler is not called again, also when events for it were already fetched.
   Status Add(int fd, std::uint32_t events, EventHandler* handler);
   Status Modify(int fd, std::uint32_t events, EventHandler* handler);
   void Remove(int fd, EventHandler* handler);

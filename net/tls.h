@@ -2,11 +2,11 @@
 // non-blocking stream over a socket. Who a peer is, a PeerVerifier decides once; the result is kept
 // and is all that anybody uses afterwards.
 //
-// Settings: TLS 1.3 only, groups X25519:P-256, AES-128-GCM first, no tickets, no early data, no compression, no
-// renegotiation; SSL_MODE_RELEASE_BUFFERS.
+// Settings: TLS 1.3 only, groups X25519:P-256, AES-128-GCM first, no tickets, no early data, no
+// compression, no renegotiation; SSL_MODE_RELEASE_BUFFERS.
 //
-// Threads: TlsContext is immutable and may be shared (or made per loop with a TlsLibrary of its own, which scales
-// better). TlsStream belongs to one thread at a time.
+// Threads: TlsContext is immutable and may be shared (or made per loop with a TlsLibrary of its
+// own, which scales better). TlsStream belongs to one thread at a time.
 #pragma once
 
 #include <memory>
@@ -30,21 +30,24 @@ inline constexpr Reason kTlsHandshakeFailed{"TLS handshake failed"};
 inline constexpr Reason kTlsNoPeerCertificate{"peer sent no certificate"};
 inline constexpr Reason kTlsPeerRefused{"peer's certificate refused"};
 inline constexpr Reason kTlsContextFailed{"TLS context cannot be made"};
-inline constexpr Reason kTlsBroken{"TLS connection broken"};  // after the handshake; also truncation
+inline constexpr Reason kTlsBroken{
+    "TLS connection broken"};  // after the handshake; also truncation
 
 // Who a peer proved to be.
 struct PeerIdentity {
-  std::string name;        // the SPIFFE ID
-  ca::Chain chain;         // as presented, leaf first
-  WallTime valid_until;    // the earliest end on the verified path
+  std::string name;      // the SPIFFE ID
+  ca::Chain chain;       // as presented, leaf first
+  WallTime valid_until;  // the earliest end on the verified path
 };
 
 // Called once per handshake, on the handshaking thread; must not block.
 class PeerVerifier {
  public:
   virtual ~PeerVerifier() = default;
-  // `presented` is never empty. An error refuses the handshake (alert bad_certificate) and is kept as the reason.
-  virtual Result<std::shared_ptr<const PeerIdentity>> Verify(std::span<const ca::Certificate> presented) const = 0;
+  // `presented` is never empty. An error refuses the handshake (alert bad_certificate) and is kept
+  // as the reason.
+  virtual Result<std::shared_ptr<const PeerIdentity>> Verify(
+      std::span<const ca::Certificate> presented) const = 0;
 };
 
 // What this end shows: chain leaf first (no root), and its key.
@@ -54,11 +57,14 @@ struct TlsIdentity {
 };
 
 enum class TlsRole { kClient, kServer };
-enum class ClientCertificate { kRequired, kOptional };  // of a server: absent ones are anonymous when kOptional
+enum class ClientCertificate {
+  kRequired,
+  kOptional
+};  // of a server: absent ones are anonymous when kOptional
 
-// An OpenSSL library context of its own: handshakes of loops that do not share one do not wait for each other's
-// locks. Make one per loop, and keep it until the threads that used it have ended (OpenSSL keeps per-thread state of
-// it).
+// An OpenSSL library context of its own: handshakes of loops that do not share one do not wait for
+// each other's locks. Make one per loop, and keep it until the threads that used it have ended
+// (OpenSSL keeps per-thread state of it).
 class TlsLibrary {
  public:
   static Result<std::shared_ptr<const TlsLibrary>> Create();
@@ -75,20 +81,20 @@ class TlsLibrary {
 struct TlsOptions {
   TlsRole role = TlsRole::kServer;
   ClientCertificate client_certificate = ClientCertificate::kRequired;
-  // Offered (client) or accepted in this order (server). A server with a list refuses clients that offer only others
-  // (alert no_application_protocol); a client that offers none is let in, with alpn() empty, as Go's servers do:
-  // protocols that need ALPN ask for it themselves.
+  // Offered (client) or accepted in this order (server). A server with a list refuses clients that
+  // offer only others (alert no_application_protocol); a client that offers none is let in, with
+  // alpn() empty, as Go's servers do: protocols that need ALPN ask for it themselves.
   std::vector<std::string> alpn;
   std::shared_ptr<const TlsLibrary> library;  // null: OpenSSL's default one
 };
 
 class TlsContext {
  public:
-  // A client may have no identity (it is then anonymous). Fails with kTlsContextFailed, also when key and leaf do
-  // not match.
-  static Result<std::shared_ptr<const TlsContext>> Create(const TlsOptions& options,
-                                                          const std::optional<TlsIdentity>& identity,
-                                                          std::shared_ptr<const PeerVerifier> verifier);
+  // A client may have no identity (it is then anonymous). Fails with kTlsContextFailed, also when
+  // key and leaf do not match.
+  static Result<std::shared_ptr<const TlsContext>> Create(
+      const TlsOptions& options, const std::optional<TlsIdentity>& identity,
+      std::shared_ptr<const PeerVerifier> verifier);
   SSL_CTX* handle() const;
   const TlsOptions& options() const;
   const PeerVerifier& verifier() const;
@@ -103,11 +109,13 @@ enum class IoStatus { kOk, kWantRead, kWantWrite, kEof, kError };
 struct IoResult {
   IoStatus status = IoStatus::kError;
   std::size_t bytes = 0;
-  // With kOk: the socket said to wait after these bytes, so a call before its next event would give nothing.
+  // With kOk: the socket said to wait after these bytes, so a call before its next event would give
+  // nothing.
   bool would_block = false;
 };
 
-// Where streams of one thread gather what they receive and send, so that none holds buffers while idle. 64 KiB each way.
+// Where streams of one thread gather what they receive and send, so that none holds buffers while
+// idle. 64 KiB each way.
 class TlsScratch {
  public:
   TlsScratch();
@@ -119,8 +127,8 @@ class TlsScratch {
   std::size_t in_at_ = 0, in_end_ = 0;  // received and not yet decrypted, while a call runs
 };
 
-// A TLS connection over a non-blocking socket it owns. Works with level- and edge-triggered polling: each call goes on
-// until it is done or the socket would block.
+// A TLS connection over a non-blocking socket it owns. Works with level- and edge-triggered
+// polling: each call goes on until it is done or the socket would block.
 class TlsStream {
  public:
   // `scratch` may serve all streams of a thread; null gives the stream its own.
@@ -129,22 +137,27 @@ class TlsStream {
   ~TlsStream();
   TlsStream(const TlsStream&) = delete;
 
-  // Call until kOk. After kError, error() says why: kTlsPeerRefused carries the verifier's reason in its detail (and
-  // failure_reason() answers the verifier's own Reason), kTlsNoPeerCertificate, or kTlsHandshakeFailed, with code
-  // UNAVAILABLE when the connection ended and UNAUTHENTICATED when the peers could not agree.
+  // Call until kOk. After kError, error() says why: kTlsPeerRefused carries the verifier's reason
+  // in its detail (and failure_reason() answers the verifier's own Reason), kTlsNoPeerCertificate,
+  // or kTlsHandshakeFailed, with code UNAVAILABLE when the connection ended and UNAUTHENTICATED
+  // when the peers could not agree.
   IoStatus Handshake();
-  // Fills `out` as far as the socket gives. kEof is the peer's close_notify; an end without one is kError.
+  // Fills `out` as far as the socket gives. kEof is the peer's close_notify; an end without one is
+  // kError.
   IoResult Read(std::span<std::uint8_t> out);
-  // Answers how many of `bytes` are sent. On kWantWrite, and on kOk with fewer than all, some that follow may be
-  // encrypted already: call again with the same bytes (they may have moved), and more behind them if there are.
+  // Answers how many of `bytes` are sent. On kWantWrite, and on kOk with fewer than all, some that
+  // follow may be encrypted already: call again with the same bytes (they may have moved), and more
+  // behind them if there are.
   IoResult Write(ByteView bytes);
-  // Sends close_notify: this end will write no more. The other direction stays open (TLS 1.3 half-close). Call until it
-  // is not kWantWrite. A failed write or CloseWrite leaves what the peer sent readable.
+  // Sends close_notify: this end will write no more. The other direction stays open (TLS 1.3
+  // half-close). Call until it is not kWantWrite. A failed write or CloseWrite leaves what the peer
+  // sent readable.
   IoStatus CloseWrite();
   // Bytes decrypted but not yet read.
   std::size_t Pending() const;
-  // For edge-triggered owners: when `yes`, Read() takes a short recv() for the last one and saves the call that would say
-  // so. Must be off once EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported, as no further edge tells of the end.
+  // For edge-triggered owners: when `yes`, Read() takes a short recv() for the last one and saves
+  // the call that would say so. Must be off once EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported, as
+  // no further edge tells of the end.
   void TakeShortReadForEmpty(bool yes);
   // For a stream that moves on to another thread, between calls.
   void UseScratch(std::shared_ptr<TlsScratch> scratch);
