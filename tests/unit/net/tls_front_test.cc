@@ -76,7 +76,7 @@ bool Eventually(Condition happens) {
   const SteadyTime end = clock.SteadyNow() + kPatience;
   while (!happens()) {
     if (clock.SteadyNow() > end) return false;
-    std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
 }

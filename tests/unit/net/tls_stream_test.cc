@@ -30,7 +30,9 @@ struct Transfer {
   // One turn; false on an error. Moves its bytes each time, as a pooled buffer would.
   bool Turn(std::size_t read_size) {
     if (sent < out.size()) {
-      const Bytes moved(out.begin() + static_cast<std::ptrdiff_t>(sent), out.end());
+      const ByteView next =
+          ByteView(out).subspan(sent, std::min<std::size_t>(100'000, out.size() - sent));
+      const Bytes moved(next.begin(), next.end());
       const IoResult result = stream->Write(moved);
       if (result.status == IoStatus::kError) return false;
       sent += result.bytes;
@@ -60,7 +62,7 @@ struct ConnectedPair : StreamPair {
 TEST_CASE("megabytes pass both ways at once and arrive whole, whatever the read size") {
   const TlsPeers peers;
   ConnectedPair pair(peers);
-  const std::size_t read_size = GENERATE(777u, 16384u, 200000u);
+  const std::size_t read_size = GENERATE(7777u, 16384u, 200000u);
   Transfer a{&*pair.server, Pattern(3'000'001, 1), {}};
   Transfer b{&*pair.client, Pattern(2'000'003, 2), {}};
   while (!a.ended || !b.ended || !a.closed || !b.closed) {
