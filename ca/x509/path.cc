@@ -17,7 +17,7 @@ using PolicyTreeHandle = Handle<X509_POLICY_TREE, X509_policy_tree_free>;
 
 // The work one call may do, whatever the input. A path of the full depth takes 9 signature checks;
 // the slowest key allowed (P-384) takes 0.8 ms for one.
-constexpr int kMaxSignatureChecks = 11;
+constexpr int kMaxSignatureChecks = 10;
 constexpr int kMaxCompletePaths = 8;
 constexpr std::size_t kMaxNameConstraintBytes = 4096;
 constexpr std::size_t kMaxNameComparisons = 1U << 15;
