@@ -157,6 +157,10 @@ Result<PreparedCertificate> X509Authority::Prepare(const PublicKey& subject_key,
                                .uri_san = profile.uri_san,
                                .dns_sans = profile.dns_sans,
                                .authority_key_id = state.key_id});
+  prepared.subject_key = subject_key;
+  prepared.subject = subject;
+  prepared.dns_sans = profile.dns_sans;
+  prepared.own_subject = profile.subject.empty();
   SIGNET_RETURN_IF_ERROR(RefuseFindings(LintTbs(prepared.tbs, profile.purpose, profile.uri_san,
                                                 state.subject, state.key_id, state.not_after)));
   return prepared;
@@ -168,7 +172,22 @@ Result<Certificate> X509Authority::Sign(const PreparedCertificate& prepared) con
                 "another authority prepared this certificate");
   }
   SIGNET_TRY(const Bytes signature, state_->signer->Sign(state_->algorithm, prepared.tbs));
-  return Certificate::Parse(WriteCertificate(prepared.tbs, state_->algorithm, signature));
+  const Bytes der = WriteCertificate(prepared.tbs, state_->algorithm, signature);
+  // A subject from outside went through the lint alone; OpenSSL reads it too before it goes out.
+  if (!prepared.own_subject) return Certificate::Parse(der);
+  const PublicKey& key = prepared.subject_key;
+  const bool rsa = key.HasType(KeyType::kRsa2048) || key.HasType(KeyType::kRsa4096);
+  return Certificate::FromIssuedLeaf(
+      der, {.serial = prepared.intent.serial,
+            .subject = prepared.subject,
+            .issuer = state_->subject,
+            .not_before = prepared.intent.not_before,
+            .not_after = prepared.intent.not_after,
+            .public_key = key,
+            .uri_san = prepared.intent.uri_san,
+            .dns_sans = prepared.dns_sans,
+            .key_usage_bits = static_cast<std::uint16_t>(rsa ? 0b101 : 0b001),
+            .authority_key_id = state_->key_id});
 }
 
 const Certificate& X509Authority::certificate() const { return state_->chain.front(); }

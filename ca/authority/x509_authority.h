@@ -31,6 +31,11 @@ struct IssuanceIntent {
 struct PreparedCertificate {
   IssuanceIntent intent;
   Bytes tbs;
+  // What `tbs` holds besides, so that it need not be read again once signed.
+  PublicKey subject_key;
+  Bytes subject;
+  std::vector<std::string> dns_sans;
+  bool own_subject = false;  // the subject is the profile's own, written by us
 };
 
 class X509Authority {

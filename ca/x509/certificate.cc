@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 
 #include "base/check.h"
 #include "ca/crypto/handle.h"
@@ -115,7 +116,8 @@ Status CheckExtensionList(const X509* x509) {
 }  // namespace
 
 struct Certificate::State {
-  X509Handle x509;
+  mutable X509Handle x509;  // by Decoded(), but while Parse() works
+  mutable std::once_flag decode_once;
   Bytes der;
   ByteView tbs;  // into der
   Bytes serial;
@@ -137,6 +139,8 @@ struct Certificate::State {
   bool self_issued = false;
   Sha256Digest fingerprint{};
 
+  X509* Decoded() const;
+  void SetDer(ByteView bytes);
   Status ReadFields();
   Status ReadSerial();
   Status ReadSubjectAltNames();
@@ -145,6 +149,26 @@ struct Certificate::State {
   Status ReadExtendedKeyUsage();
   Status ReadKeyIds();
 };
+
+X509* Certificate::State::Decoded() const {
+  std::call_once(decode_once, [this] {
+    if (x509 != nullptr) return;
+    const unsigned char* at = der.data();
+    x509.reset(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+    CHECK_TRUE(x509 != nullptr && X509_check_purpose(x509.get(), -1, 0) == 1);
+  });
+  return x509.get();
+}
+
+// `bytes` are one SEQUENCE that begins with another, the signed part.
+void Certificate::State::SetDer(ByteView bytes) {
+  der = ToBytes(bytes);
+  const auto outer = ReadSoleDer(der, kDerSequence);
+  const auto inner = outer ? DerReader(outer->content).Next() : std::nullopt;
+  CHECK_TRUE(inner.has_value());
+  tbs = inner->whole;
+  fingerprint = Sha256(der);
+}
 
 Status Certificate::State::ReadFields() {
   SIGNET_RETURN_IF_ERROR(CheckExtensionList(x509.get()));
@@ -261,17 +285,37 @@ Result<Certificate> Certificate::Parse(ByteView der) {
   if (der.size() > kMaxCertificateBytes) return Malformed("larger than 64 KiB");
   if (!IsStrictDer(der)) return Malformed("not exactly one DER element");
   auto state = std::make_shared<State>();
-  state->der = ToBytes(der);
-  const unsigned char* at = state->der.data();
-  state->x509.reset(d2i_X509(nullptr, &at, static_cast<long>(state->der.size())));
-  if (state->x509 == nullptr || at != state->der.data() + state->der.size())
+  const unsigned char* at = der.data();
+  state->x509.reset(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  if (state->x509 == nullptr || at != der.data() + der.size())
     return Malformed("not an X.509 certificate: " + TakeOpenSslError());
-  const auto certificate_der = ReadSoleDer(state->der, kDerSequence);
-  const auto tbs = certificate_der ? DerReader(certificate_der->content).Next() : std::nullopt;
-  CHECK_TRUE(tbs.has_value());
-  state->tbs = tbs->whole;
+  state->SetDer(der);
   SIGNET_RETURN_IF_ERROR(state->ReadFields());
-  state->fingerprint = Sha256(state->der);
+  Certificate certificate;
+  certificate.state_ = std::move(state);
+  return certificate;
+}
+
+Certificate Certificate::FromIssuedLeaf(ByteView der, IssuedLeaf leaf) {
+  auto state = std::make_shared<State>();
+  state->SetDer(der);
+  state->serial = std::move(leaf.serial);
+  state->subject = std::move(leaf.subject);
+  state->issuer = std::move(leaf.issuer);
+  state->not_before = std::chrono::floor<std::chrono::seconds>(leaf.not_before);
+  state->not_after = std::chrono::floor<std::chrono::seconds>(leaf.not_after);
+  state->subject_key_id = leaf.public_key.SubjectKeyId();
+  state->public_key = std::move(leaf.public_key);
+  state->uri_sans.push_back(std::move(leaf.uri_san));
+  state->dns_sans = std::move(leaf.dns_sans);
+  KeyUsage usage;
+  usage.bits = leaf.key_usage_bits;
+  usage.digital_signature = (usage.bits & 1U) != 0;
+  usage.critical = true;
+  state->key_usage = usage;
+  state->extended_key_usages = {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"};
+  state->authority_key_id = std::move(leaf.authority_key_id);
+  state->self_issued = Equal(state->subject, state->issuer);
   Certificate certificate;
   certificate.state_ = std::move(state);
   return certificate;
@@ -297,13 +341,13 @@ ByteView Certificate::subject() const { return state_->subject; }
 ByteView Certificate::issuer() const { return state_->issuer; }
 
 bool Certificate::HasEmptySubject() const {
-  return X509_NAME_entry_count(X509_get_subject_name(state_->x509.get())) == 0;
+  return X509_NAME_entry_count(X509_get_subject_name(state_->Decoded())) == 0;
 }
 
 std::string Certificate::SubjectText() const {
   const BioHandle bio(BIO_new(BIO_s_mem()));
   CHECK_TRUE(bio != nullptr);
-  if (X509_NAME_print_ex(bio.get(), X509_get_subject_name(state_->x509.get()), 0, XN_FLAG_RFC2253) <
+  if (X509_NAME_print_ex(bio.get(), X509_get_subject_name(state_->Decoded()), 0, XN_FLAG_RFC2253) <
       0)
     return {};
   char* text = nullptr;
@@ -330,13 +374,13 @@ bool Certificate::self_issued() const { return state_->self_issued; }
 
 bool Certificate::IsSelfSigned() const {
   const bool verified =
-      state_->self_issued && X509_verify(state_->x509.get(), state_->public_key.handle()) == 1;
+      state_->self_issued && X509_verify(state_->Decoded(), state_->public_key.handle()) == 1;
   ERR_clear_error();
   return verified;
 }
 
 const Sha256Digest& Certificate::fingerprint() const { return state_->fingerprint; }
-X509* Certificate::handle() const { return state_->x509.get(); }
+X509* Certificate::handle() const { return state_->Decoded(); }
 
 bool Certificate::operator==(const Certificate& other) const {
   if (state_ == other.state_) return true;

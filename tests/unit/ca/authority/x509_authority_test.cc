@@ -258,6 +258,50 @@ TEST_CASE("a leaf holds what SPIRE's leaves hold, but for key usage") {
   }
 }
 
+TEST_CASE("an issued leaf answers as the same bytes read back do") {
+  const auto authority = NewAuthority();
+  for (const KeyType type :
+       {KeyType::kEcP256, KeyType::kEcP384, KeyType::kRsa2048, KeyType::kRsa4096}) {
+    for (const bool named : {false, true}) {
+      LeafProfile profile = HourOfLeaf();
+      profile.not_after += std::chrono::milliseconds(700);
+      if (named) profile.dns_sans = {"a.example", "*.b.example"};
+      const auto issued = Issue(*authority, NewPublicKey(type), profile);
+      REQUIRE(issued);
+      const auto read = Certificate::Parse(issued->der());
+      REQUIRE(read);
+      CHECK(*issued == *read);
+      CHECK(Equal(issued->tbs(), read->tbs()));
+      CHECK(Equal(issued->serial(), read->serial()));
+      CHECK(Equal(issued->subject(), read->subject()));
+      CHECK(Equal(issued->issuer(), read->issuer()));
+      CHECK(issued->HasEmptySubject() == read->HasEmptySubject());
+      CHECK(issued->SubjectText() == read->SubjectText());
+      CHECK(issued->not_before() == read->not_before());
+      CHECK(issued->not_after() == read->not_after());
+      CHECK(issued->public_key() == read->public_key());
+      CHECK(issued->uri_sans() == read->uri_sans());
+      CHECK(issued->dns_sans() == read->dns_sans());
+      CHECK(issued->other_san_count() == read->other_san_count());
+      CHECK(issued->subject_alt_name_critical() == read->subject_alt_name_critical());
+      CHECK(issued->is_ca() == read->is_ca());
+      CHECK(issued->path_length() == read->path_length());
+      REQUIRE((issued->key_usage() && read->key_usage()));
+      CHECK(issued->key_usage()->bits == read->key_usage()->bits);
+      CHECK(issued->key_usage()->critical == read->key_usage()->critical);
+      CHECK(issued->key_usage()->digital_signature == read->key_usage()->digital_signature);
+      CHECK(issued->key_usage()->key_cert_sign == read->key_usage()->key_cert_sign);
+      CHECK(issued->extended_key_usages() == read->extended_key_usages());
+      CHECK(issued->subject_key_id() == read->subject_key_id());
+      CHECK(issued->authority_key_id() == read->authority_key_id());
+      CHECK(issued->self_issued() == read->self_issued());
+      CHECK(issued->IsSelfSigned() == read->IsSelfSigned());
+      CHECK(issued->fingerprint() == read->fingerprint());
+      CHECK(X509_cmp(issued->handle(), read->handle()) == 0);
+    }
+  }
+}
+
 TEST_CASE("the first DNS name is the only CN, also beside a subject of the caller's") {
   const auto authority = NewAuthority();
   LeafProfile profile = HourOfLeaf();
