@@ -111,8 +111,9 @@ ExitCode Agent::EnsureAttested() {
   if (state_->identity()) return ExitCode::kClean;
   const Status attested = keeper_.AttestUntilDone();
   if (attested || attested.error().reason == kStopped) return ExitCode::kClean;
-  world_.log.Error("node attestation refused", {{"error", attested.error().Message()}});
-  return ExitCode::kNotAttested;
+  world_.log.Error("this node cannot be attested", {{"error", attested.error().Message()}});
+  return attested.error().reason == kTrustBundleUnusable ? ExitCode::kUsage
+                                                         : ExitCode::kNotAttested;
 }
 
 void Agent::StartParts() {

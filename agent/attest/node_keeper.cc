@@ -110,7 +110,8 @@ Status NodeKeeper::AttestUntilDone() {
     Status done = AttestOnce();
     if (done) return done;
     const Reason& reason = done.error().reason;
-    if (reason == kAttestationRefused || reason == kNoJoinToken) return done;
+    if (reason == kAttestationRefused || reason == kNoJoinToken || reason == kTrustBundleUnusable)
+      return done;
     const Duration pause = DrawBackoff(failures, {}, random_);
     log_.Warn("node attestation not possible yet",
               {{"error", done.error().Message()}, {"retry_in", FormatDuration(pause)}});

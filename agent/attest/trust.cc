@@ -26,8 +26,10 @@ Result<identity::Bundle> ParseTrustBundle(const Bytes& content,
 
 Result<identity::Bundle> LoadTrustBundle(const std::string& path,
                                          const identity::TrustDomain& trust_domain) {
-  SIGNET_TRY(const Bytes content, ReadFile(path, identity::kMaxBundleBytes));
-  auto bundle = ParseTrustBundle(content, trust_domain);
+  const auto content = ReadFile(path, identity::kMaxBundleBytes);
+  if (!content)
+    return Fail(Code::kInvalidArgument, kTrustBundleUnusable, content.error().Message());
+  auto bundle = ParseTrustBundle(*content, trust_domain);
   if (!bundle)
     return Fail(Code::kInvalidArgument, kTrustBundleUnusable,
                 path + ": " + bundle.error().Message());

@@ -16,7 +16,8 @@ inline constexpr Reason kServerNotItself{"peer is not the server of this trust d
 inline constexpr Reason kPinMismatch{"no authority of the server has the pinned digest"};
 inline constexpr Reason kTrustBundleUnusable{"trust bundle unusable"};
 
-// The operator's file: PEM certificates, or a SPIFFE bundle (JWKS). At least one authority.
+// The operator's file: PEM certificates, or a SPIFFE bundle (JWKS). At least one authority. Fails
+// with kTrustBundleUnusable.
 Result<identity::Bundle> LoadTrustBundle(const std::string& path,
                                          const identity::TrustDomain& trust_domain);
 
