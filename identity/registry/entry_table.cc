@@ -48,6 +48,11 @@ void EntryTable::Unindex(const Row* row) {
   }
 }
 
+void EntryTable::Reserve(std::size_t entries) {
+  for (RowIndex<Row>* index : {&by_id_, &by_likeness_, &by_spiffe_id_, &by_selector_})
+    index->Reserve(entries);
+}
+
 void EntryTable::Put(EntryPtr entry) {
   if (const Row* row = FindRow(entry->id); row != nullptr) {
     Unindex(row);

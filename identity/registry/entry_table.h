@@ -28,6 +28,8 @@ class EntryTable {
   EntryTable(const EntryTable&) = delete;
   EntryTable& operator=(const EntryTable&) = delete;
 
+  // Makes room for so many entries at once.
+  void Reserve(std::size_t entries);
   // Adds, or replaces the one of this id in its place.
   void Put(EntryPtr entry);
   void Remove(const std::string& id);

@@ -30,6 +30,7 @@ Status Write(Transaction& transaction, const Change& change) {
 Status Registry::State::Load() {
   SIGNET_TRY(revision, store.LoadRevision());
   SIGNET_TRY(std::vector<Entry> loaded_entries, store.LoadEntries());
+  entries.Reserve(loaded_entries.size());
   for (Entry& entry : loaded_entries) entries.Put(std::make_shared<const Entry>(std::move(entry)));
   SIGNET_TRY(std::vector<Node> loaded_nodes, store.LoadNodes());
   for (Node& node : loaded_nodes) nodes.Put(std::make_shared<const Node>(std::move(node)));

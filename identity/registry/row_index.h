@@ -19,6 +19,8 @@ namespace signet::identity {
 template <class Row>
 class RowIndex {
  public:
+  void Reserve(std::size_t keys) { groups_.reserve(keys); }
+
   void Add(std::size_t key, const Row* row) {
     Group& group = groups_[key];
     if (group.one == nullptr && group.many == nullptr) {

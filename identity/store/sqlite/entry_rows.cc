@@ -147,6 +147,8 @@ Result<std::vector<Entry>> SqliteEntryRows::Load(Connection& connection) {
               entry.dns_names.push_back(row.Text(1));
               return {};
             }));
+  // Entries live long: what the growing lists took too much is given back.
+  for (Entry& entry : loaded.entries) entry.selectors.shrink_to_fit();
   return std::move(loaded.entries);
 }
 
