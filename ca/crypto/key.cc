@@ -228,8 +228,11 @@ Result<PublicKey> PublicKey::FromHandle(EVP_PKEY* key) {
   std::array<std::uint8_t, kP256PointBytes> point;
   std::size_t point_size = 0;
   char group[32] = {};
+  int spelt_out = 1;  // explicit curve parameters are not to pass for the named curve
   if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
-      EVP_PKEY_get_group_name(key, group, sizeof(group), nullptr) == 1 &&
+      EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &spelt_out) ==
+          1 &&
+      spelt_out == 0 && EVP_PKEY_get_group_name(key, group, sizeof(group), nullptr) == 1 &&
       std::string_view(group) == SN_X9_62_prime256v1 &&
       EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size(),
                                       &point_size) == 1 &&

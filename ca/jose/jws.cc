@@ -65,13 +65,17 @@ bool IsAllowedRsaKey(const EVP_PKEY* key) {
          exponent_bits <= kMaxRsaExponentBits;
 }
 
+// Named, not spelt out (RFC 5480, 2.1.1), though OpenSSL recognises curves that are.
 bool IsOnCurve(const EVP_PKEY* key, std::string_view group) {
   std::array<char, 64> name{};
-  if (EVP_PKEY_get_group_name(key, name.data(), name.size(), nullptr) != 1) {
+  int spelt_out = 0;
+  if (EVP_PKEY_get_group_name(key, name.data(), name.size(), nullptr) != 1 ||
+      EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &spelt_out) !=
+          1) {
     ERR_clear_error();
     return false;
   }
-  return group == name.data();
+  return spelt_out == 0 && group == name.data();
 }
 
 // RFC 7518, 3.4: r || s, each of the curve's full width, to the DER that OpenSSL reads.

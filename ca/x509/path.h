@@ -17,7 +17,7 @@ inline constexpr Reason kPathInvalid{"certificate path invalid"};
 inline constexpr Reason kChainTooLong{"certificate chain too long"};
 
 struct PathPolicy {
-  std::size_t max_depth = 8;  // certificates between leaf and anchor
+  std::size_t max_depth = 8;  // certificates between leaf and anchor that are not self-issued
 };
 
 // `presented` is leaf first; the rest are candidates for intermediates in any order. Anchors are

@@ -1,6 +1,7 @@
 #include "tests/support/test_certificates.h"
 
 #include <openssl/conf.h>
+#include <openssl/core_names.h>
 #include <openssl/x509v3.h>
 
 #include "base/check.h"
@@ -94,8 +95,12 @@ std::shared_ptr<const TestKey> MakeTestKey(const std::string& kind) {
     key = EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA",
                             static_cast<std::size_t>(std::stoul(kind.substr(4))));
   else
-    key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", kind.c_str());
+    key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", kind.substr(0, kind.find(' ')).c_str());
   CHECK_TRUE(key != nullptr);
+  if (kind.ends_with(" spelt out")) {
+    CHECK_TRUE(EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING,
+                                              OSSL_PKEY_EC_ENCODING_EXPLICIT) == 1);
+  }
   auto made = std::make_shared<TestKey>();
   made->pkey.reset(key);
   return made;

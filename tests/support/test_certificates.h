@@ -31,8 +31,9 @@ struct CertificateSpec {
   std::string serial_hex = "01020304";
   std::int64_t not_before = 1767182400;  // 2025-12-31T12:00:00Z
   std::int64_t not_after = 1767268800;   // 2026-01-01T12:00:00Z
-  std::string key = "P-256";             // or P-384, P-521, RSA-<bits>, ED25519
-  std::string digest = "SHA256";         // of the signature; not for ED25519 issuers
+  // Or P-384, P-521, RSA-<bits>, ED25519; "P-256 spelt out" has explicit curve parameters.
+  std::string key = "P-256";
+  std::string digest = "SHA256";  // of the signature; not for ED25519 issuers
 };
 
 struct TestKey;  // owns an EVP_PKEY

@@ -1,5 +1,7 @@
 #include "ca/jose/jws.h"
 
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -164,6 +166,20 @@ TEST_CASE("RSA keys that are too small, too large or not plain RSA fit no algori
   const PrivateKey edwards = FromOpenSsl(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   for (const auto& [algorithm, key] : kAll)
     CHECK(CheckKeyFits(algorithm, edwards.public_key()).error().reason == kJwsKeyUnfit);
+}
+
+TEST_CASE("a curve that is spelt out is not the named one") {
+  EVP_PKEY* made = EVP_EC_gen("P-256");
+  REQUIRE(EVP_PKEY_set_utf8_string_param(made, OSSL_PKEY_PARAM_EC_ENCODING,
+                                         OSSL_PKEY_EC_ENCODING_EXPLICIT) == 1);
+  std::uint8_t* der = nullptr;
+  const int size = i2d_PUBKEY(made, &der);
+  REQUIRE(size > 91);
+  const auto key = PublicKey::FromSpki({der, static_cast<std::size_t>(size)});
+  OPENSSL_free(der);
+  EVP_PKEY_free(made);
+  REQUIRE(key);
+  CHECK(CheckKeyFits(JwsAlgorithm::kEs256, *key).error().reason == kJwsKeyUnfit);
 }
 
 TEST_CASE("ECDSA signatures always have the curve's full width, leading zeros kept") {

@@ -70,7 +70,7 @@ TEST_CASE("the right one of several anchors with one name is found") {
   CHECK(Build({MakeCertificate(spec, &roots[5])}, roots));
 }
 
-TEST_CASE("both ends of the validity period belong to it") {
+TEST_CASE("both ends of the validity period belong to it, whole seconds long") {
   const auto root = MakeCertificate(CaSpec("root"));
   CertificateSpec spec = LeafSpec(kUri);
   spec.not_before = test::FakeClock::kDefaultUnixSeconds - 60;
@@ -78,6 +78,10 @@ TEST_CASE("both ends of the validity period belong to it") {
   const auto leaf = MakeCertificate(spec, &root);
   CHECK(Build({leaf}, {root}, FromUnixSeconds(spec.not_before)));
   CHECK(Build({leaf}, {root}, FromUnixSeconds(spec.not_after)));
+  const auto almost_a_second = std::chrono::milliseconds(999);
+  CHECK(Build({leaf}, {root}, FromUnixSeconds(spec.not_after) + almost_a_second));
+  CheckRefused(Build({leaf}, {root}, FromUnixSeconds(spec.not_before - 1) + almost_a_second),
+               kCertificateNotYetValid);
   CheckRefused(Build({leaf}, {root}, FromUnixSeconds(spec.not_before - 1)),
                kCertificateNotYetValid);
   CheckRefused(Build({leaf}, {root}, FromUnixSeconds(spec.not_after + 1)), kCertificateExpired);
@@ -160,6 +164,16 @@ TEST_CASE("a path has a greatest depth") {
                kChainTooLong);
 }
 
+TEST_CASE("self-issued authorities do not count towards the depth") {
+  const auto root = MakeCertificate(CaSpec("root"));
+  const auto middle = MakeCertificate(CaSpec("middle"), &root);
+  const auto rollover = MakeCertificate(CaSpec("middle"), &middle);
+  const auto leaf = MakeCertificate(LeafSpec(kUri), &rollover);
+  const auto chain = Parse({leaf, rollover, middle});
+  CHECK(BuildPath(chain, Parse({root}), kNow, PathPolicy{.max_depth = 1}));
+  CheckRefused(BuildPath(chain, Parse({root}), kNow, PathPolicy{.max_depth = 0}), kChainTooLong);
+}
+
 TEST_CASE("many authorities with one name that lead nowhere cost a bounded number of checks") {
   std::vector<TestCertificate> chain;
   const auto stranger = MakeCertificate(CaSpec("loop"));
@@ -222,6 +236,61 @@ TEST_CASE("URI name constraints bind the host of every ID below") {
   CHECK(Build({direct}, {middle}).has_value() == allowed);  // an anchor's constraints bind too
 }
 
+TEST_CASE("where DNS names are constrained, none may mean more than it says") {
+  const auto [constraint, name, allowed] = GENERATE(table<std::string, std::string, bool>({
+      {"critical,permitted;DNS:example.org", "a.example.org", true},
+      {"critical,permitted;DNS:example.org", "*.example.org", true},
+      {"critical,permitted;DNS:a.example.org", "*.example.org", false},
+      {"critical,permitted;DNS:example.org", ".example.org", false},
+      {"critical,permitted;DNS:example.org", "a..example.org", false},
+      {"critical,excluded;DNS:a.example.org", "b.example.org", true},
+      {"critical,excluded;DNS:a.example.org", "a.example.org", false},
+      {"critical,excluded;DNS:a.example.org", "a.example.org.", false},
+      {"critical,excluded;DNS:a.example.org", "*.example.org", false},
+      {"critical,excluded;DNS:A.Example.org", "*.exAMPLE.org", false},
+      {"critical,excluded;DNS:.a.example.org", "*.example.org", false},
+      {"critical,excluded;DNS:a.example.org", "*.b.example.org", true},
+      {"critical,excluded;DNS:notexample.org", "*.example.org", true},
+      {"critical,excluded;URI:other.org", "*.example.org", true},
+      {"critical,excluded;URI:other.org", "a.example.org.", true},
+  }));
+  INFO(constraint << " over " << name);
+  CertificateSpec constrained = CaSpec("root");
+  constrained.name_constraints = constraint;
+  const auto root = MakeCertificate(constrained);
+  CertificateSpec spec = LeafSpec(kUri);
+  spec.dns_sans = {name};
+  const auto path = Build({MakeCertificate(spec, &root)}, {root});
+  CHECK(path.has_value() == allowed);
+  if (!path) CHECK(path.error().reason == kPathInvalid);
+}
+
+TEST_CASE("name constraints that constrain nothing are refused") {
+  // NameConstraints of no member; of an empty list; of two; of one beside "excluded DNS:a".
+  const std::string der = GENERATE("3000", "3002a000", "3004a000a100", "3009a000a1053003820161");
+  CertificateSpec constrained = CaSpec("root");
+  constrained.more_extensions = {{"2.5.29.30", "critical,DER:" + der}};
+  const auto root = MakeCertificate(constrained);
+  CheckRefused(Build({MakeCertificate(LeafSpec(kUri), &root)}, {root}), kPathInvalid);
+}
+
+TEST_CASE("name constraints in a leaf are refused, critical or not") {
+  const auto root = MakeCertificate(CaSpec("root"));
+  CertificateSpec spec = LeafSpec(kUri);
+  spec.name_constraints =
+      GENERATE("permitted;URI:example.org", "critical,permitted;URI:example.org");
+  CheckRefused(Build({MakeCertificate(spec, &root)}, {root}), kPathInvalid);
+}
+
+TEST_CASE("a leaf has a subject or a critical alternative name") {
+  const auto root = MakeCertificate(CaSpec("root"));
+  CertificateSpec spec = LeafSpec(kUri);
+  spec.common_name = "";
+  CheckRefused(Build({MakeCertificate(spec, &root)}, {root}), kPathInvalid);
+  spec.san_critical = true;
+  CHECK(Build({MakeCertificate(spec, &root)}, {root}));
+}
+
 TEST_CASE("a common name is not held to DNS constraints") {
   CertificateSpec constrained = CaSpec("middle");
   constrained.name_constraints = "critical,permitted;DNS:other.org";
@@ -268,6 +337,7 @@ TEST_CASE("weak keys, unusual curves and broken digests are refused") {
   SECTION("RSA below 2048 bits") { spec.key = "RSA-1024"; }
   SECTION("a curve of 112 bits") { spec.key = "P-224"; }
   SECTION("a curve that is not NIST's") { spec.key = "secp256k1"; }
+  SECTION("a curve spelt out") { spec.key = "P-256 spelt out"; }
   SECTION("SHA-1") { spec.digest = "SHA1"; }
   SECTION("serial number zero") { spec.serial_hex = "0"; }
   CheckRefused(Build({MakeCertificate(spec, &root)}, {root}), kPathInvalid);
@@ -275,7 +345,7 @@ TEST_CASE("weak keys, unusual curves and broken digests are refused") {
 
 TEST_CASE("a weak authority is refused before its signature is checked") {
   CertificateSpec spec = CaSpec("root");
-  spec.key = "RSA-1024";
+  spec.key = GENERATE("RSA-1024", "P-256 spelt out");
   const auto root = MakeCertificate(spec);
   CheckRefused(Build({MakeCertificate(LeafSpec(kUri), &root)}, {root}), kPathInvalid);
 }
