@@ -239,8 +239,8 @@ TEST_CASE("a token is refused from its expiry on, give or take the leeway") {
 TEST_CASE("a token is refused before its nbf and before it was issued, give or take the leeway") {
   const auto [name, reason] =
       GENERATE(table<std::string, Reason>({{"nbf", kJwtNotYetValid}, {"iat", kJwtIssuedInFuture}}));
-  const auto starting = [name = name](json value) {
-    return [name, value = std::move(value)](json& c) { c[name] = value; };
+  const auto starting = [claim = name](json value) {
+    return [claim, value = std::move(value)](json& c) { c[claim] = value; };
   };
   CHECK(AcceptsWith(starting(kNow)));
   CHECK(AcceptsWith(starting(-1)));
