@@ -17,7 +17,8 @@ grpc::Status DeniedStatus(std::string_view message, AgentDenial denial);
 // Code 0 and "OK", or the error's.
 spire::api::types::Status ToProtoStatus(const Status& status);
 
-// What failed, why, and answered with which code: "failed to …: reason: detail", keeping the reason.
+// What failed, why, and answered with which code: "failed to …: reason: detail", keeping the
+// reason.
 Error InContext(std::string_view context, Code code, const Error& error);
 
 }  // namespace signet::identity

@@ -38,6 +38,8 @@ class SyncHub {
   // Ends every stream; new ones are ended as they come.
   void Stop();
   std::size_t streams() const;
+  // A new stream of its caller's; over when the session hears OnOver().
+  std::shared_ptr<SyncSession> Open(std::shared_ptr<StreamCall> call);
 
   // For sessions.
   void Ready(std::shared_ptr<SyncSession> session);
@@ -51,7 +53,6 @@ class SyncHub {
  private:
   using Sessions = std::vector<std::shared_ptr<SyncSession>>;
 
-  std::shared_ptr<SyncSession> Open(std::shared_ptr<StreamCall> call);
   void Run();
   void Apply(const Change& change);
   void ApplyEntries(const Change& change);

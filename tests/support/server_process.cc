@@ -60,7 +60,11 @@ ServerProcess::ServerProcess(std::string bin, const std::string& settings)
       admin_socket_(folder_.File("admin.sock")),
       config_path_(folder_.File("server.yaml")),
       dialer_(Must(net::TlsDialer::Start(RealClock()), "dialer")) {
-  std::ofstream(config_path_) << "trust_domain: example.org\ndata_dir: " << data_dir_
+  Configure(settings);
+}
+
+void ServerProcess::Configure(const std::string& settings, const std::string& trust_domain) {
+  std::ofstream(config_path_) << "trust_domain: " << trust_domain << "\ndata_dir: " << data_dir_
                               << "\nlisten: 127.0.0.1:0\nadmin_socket: " << admin_socket_ << "\n"
                               << settings;
 }
@@ -106,7 +110,7 @@ std::shared_ptr<grpc::Channel> ServerProcess::Admin() const {
                                    arguments);
 }
 
-std::shared_ptr<grpc::Channel> ServerProcess::Tls(const TestIdentity* identity) const {
+net::TlsDialer::Dialed ServerProcess::Dial(const TestIdentity* identity) const {
   net::TlsOptions options;
   options.role = net::TlsRole::kClient;
   options.alpn = {"h2"};
@@ -115,11 +119,23 @@ std::shared_ptr<grpc::Channel> ServerProcess::Tls(const TestIdentity* identity) 
   const auto context =
       Must(net::TlsContext::Create(options, shown, std::make_shared<AnyPeer>()), "TLS context");
   auto dialed = dialer_->Dial(address(), context, seconds(10));
-  if (!dialed) return nullptr;
+  return dialed ? std::move(*dialed) : net::TlsDialer::Dialed();
+}
+
+std::shared_ptr<grpc::Channel> ServerProcess::Tls(const TestIdentity* identity) const {
+  auto dialed = Dial(identity);
+  if (!dialed.plain.valid()) return nullptr;
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomInsecureChannelFromFd("localhost", dialed->plain.Release(), arguments);
+  return grpc::CreateCustomInsecureChannelFromFd("localhost", dialed.plain.Release(), arguments);
 }
+
+ca::Chain ServerProcess::ServerChain() const {
+  const auto dialed = Dial(nullptr);
+  return dialed.peer ? dialed.peer->chain : ca::Chain();
+}
+
+UniqueFd ServerProcess::Raw() const { return Dial(nullptr).plain; }
 
 ca::Chain ParseChain(const google::protobuf::RepeatedPtrField<std::string>& ders) {
   ca::Chain chain;

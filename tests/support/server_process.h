@@ -34,6 +34,8 @@ class ServerProcess {
   // and addresses.
   explicit ServerProcess(std::string bin, const std::string& settings = {});
 
+  // Replaces the configuration; counts at the next start.
+  void Configure(const std::string& settings, const std::string& trust_domain = "example.org");
   // Starts it and waits until it serves; throws with its output when it does not within ten
   // seconds.
   void Start();
@@ -45,6 +47,7 @@ class ServerProcess {
 
   Process& process() { return *process_; }
   const std::string& config_path() const { return config_path_; }
+  const std::string& folder() const { return folder_.path(); }
   const std::string& data_dir() const { return data_dir_; }
   const std::string& admin_socket() const { return admin_socket_; }
   // Of the running one.
@@ -55,8 +58,14 @@ class ServerProcess {
   // One TLS connection, anonymous when `identity` is null; the server is not verified. Null when
   // refused.
   std::shared_ptr<grpc::Channel> Tls(const TestIdentity* identity = nullptr) const;
+  // What it shows in a TLS handshake; empty when refused.
+  ca::Chain ServerChain() const;
+  // The plain end of a TLS connection without a client certificate, for speaking other than gRPC.
+  UniqueFd Raw() const;
 
  private:
+  net::TlsDialer::Dialed Dial(const TestIdentity* identity) const;
+
   const std::string bin_;
   TempDir folder_;
   std::string data_dir_;
