@@ -1,0 +1,122 @@
+#include "agent/config.h"
+
+#include <catch2/catch.hpp>
+
+using namespace signet;
+using namespace signet::agent;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* kGood = R"(
+trust_domain: example.org
+data_dir: /var/lib/signet/agent
+server: 127.0.0.1:8081
+trust_bundle: /etc/signet/bundle.pem
+)";
+
+AgentConfig Read(const std::string& text, ConfigProblems* problems,
+                 const ConfigOverrides& overrides = {}) {
+  return ParseConfig(text, "agent.yaml", overrides, problems);
+}
+
+// The one problem's line and message.
+std::string OnlyProblem(const std::string& more) {
+  ConfigProblems problems;
+  Read(kGood + more, &problems);
+  REQUIRE(problems.all().size() == 1);
+  return problems.all()[0].message;
+}
+
+}  // namespace
+
+TEST_CASE("what is not said has its default") {
+  ConfigProblems problems;
+  const AgentConfig config = Read(kGood, &problems);
+  REQUIRE(problems.Text() == "");
+  CHECK(config.trust_domain.name() == "example.org");
+  CHECK(config.attest.trust_domain == config.trust_domain);
+  CHECK(config.socket == "/run/signet/agent/api.sock");
+  CHECK(config.socket_mode == 0777);
+  CHECK(config.sync_interval == 5s);
+  CHECK_FALSE(config.unix_attestor.discover_path);
+  CHECK_FALSE(config.metrics);
+  CHECK_FALSE(config.attest.token);
+}
+
+TEST_CASE("everything can be said") {
+  ConfigProblems problems;
+  const AgentConfig config = Read(R"(
+trust_domain: spiffe://example.org
+data_dir: /d
+server: signet.example.org:8081
+socket: unix:///tmp/api.sock
+socket_mode: "0770"
+trust_bundle_digest: "9F:86:d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+join_token: abc
+attestors:
+  unix:
+    discover_path: true
+    sha256_limit: 1000
+sync_interval: 1s
+limits: {connections: 10, connections_per_user: 5, streams_per_user: 6}
+log: {level: debug, format: json}
+metrics: 127.0.0.1:0
+)",
+                                  &problems);
+  REQUIRE(problems.Text() == "");
+  CHECK(config.socket == "/tmp/api.sock");
+  CHECK(config.socket_mode == 0770);
+  REQUIRE(config.attest.pin);
+  CHECK((*config.attest.pin)[0] == 0x9f);
+  CHECK(AsText(config.attest.token->view()) == "abc");
+  CHECK(config.unix_attestor.discover_path);
+  CHECK(config.unix_attestor.sha256_limit == 1000);
+  CHECK(config.limits.connections_per_uid == 5);
+  CHECK(config.log_level == LogLevel::kDebug);
+  CHECK(config.log_format == LogFormat::kJson);
+  REQUIRE(config.metrics);
+}
+
+TEST_CASE("all problems come at once, each with its line") {
+  ConfigProblems problems;
+  Read("trust_domain: Ex ample\nserver: nowhere\nsocket: a\nsockets: b\nlog: {level: loud}\n",
+       &problems);
+  std::vector<int> lines;
+  for (const ConfigProblem& problem : problems.all()) {
+    lines.push_back(problem.line);
+    CHECK_FALSE(problem.hint.empty());
+  }
+  std::sort(lines.begin(), lines.end());
+  CHECK(lines == std::vector<int>{1, 1, 1, 2, 3, 4, 5});  // no data_dir and no trust at line 1
+}
+
+TEST_CASE("one of bundle and digest is needed, and not both") {
+  CHECK(OnlyProblem("trust_bundle_digest: '00'\n") ==
+        "trust_bundle and trust_bundle_digest are both set");
+  ConfigProblems problems;
+  Read("trust_domain: a\ndata_dir: /d\nserver: h:1\ntrust_bundle_digest: '00'\n", &problems);
+  REQUIRE(problems.all().size() == 1);
+  CHECK(problems.all()[0].message == "not a SHA-256 digest");
+}
+
+TEST_CASE("a socket path the kernel does not take is refused with the limit") {
+  CHECK(OnlyProblem("socket: /" + std::string(107, 'x') + "\n") ==
+        "a socket path has at most 107 bytes, this one has 108");
+  CHECK(OnlyProblem("socket_mode: '0888'\n") == "not a file mode: 0888");
+}
+
+TEST_CASE("two sources of the join token are one too many; the command line wins") {
+  CHECK(OnlyProblem("join_token: a\njoin_token_file: /f\n") ==
+        "join_token and join_token_file are both set");
+  ConfigProblems problems;
+  const AgentConfig config =
+      Read(std::string(kGood) + "join_token: a\n", &problems, {"b", "/tmp/other.sock"});
+  REQUIRE(problems.empty());
+  CHECK(AsText(config.attest.token->view()) == "b");
+  CHECK(config.socket == "/tmp/other.sock");
+}
+
+TEST_CASE("the server is a TCP address, and so is that of metrics") {
+  CHECK(OnlyProblem("metrics: unix:/tmp/x\n") == "not a TCP address");
+}

@@ -1,0 +1,315 @@
+#include "agent/attest/node_state.h"
+
+#include <catch2/catch.hpp>
+
+#include "agent/attest/node_keeper.h"
+#include "agent/attest/trust.h"
+#include "base/file.h"
+#include "ca/x509/request.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/signing_authority.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/agent/entries.h"
+
+using namespace signet;
+using namespace signet::agent;
+using namespace signet::agent::test;
+using namespace std::chrono_literals;
+using signet::test::FakeClock;
+using signet::test::SigningAuthority;
+using signet::test::TempDir;
+
+namespace {
+
+constexpr const char* kAgentUri = "spiffe://example.org/spire/agent/join_token/x";
+
+// A server that attests and renews as tests tell it.
+class FakeNodeAuthority final : public NodeAuthority {
+ public:
+  FakeNodeAuthority(const SigningAuthority& authority, const Clock& clock)
+      : authority_(authority), clock_(clock) {}
+
+  Result<identity::Bundle> FetchBundle(const identity::Bundle& trust) override {
+    if (away > 0) {
+      --away;
+      return Fail(Code::kUnavailable, Reason{"away"});
+    }
+    trusted = trust;
+    return authority_.bundle();
+  }
+  Result<identity::Bundle> FetchUnverifiedBundle() override { return authority_.bundle(); }
+  Result<ca::Chain> Attest(const identity::Bundle&, const SecretBytes& token,
+                           const Bytes& request) override {
+    ++attestations;
+    if (AsText(token.view()) != "good")
+      return Fail(Code::kInvalidArgument, kAttestationRefused, "join token expired");
+    return Certify(request);
+  }
+  Result<ca::Chain> Renew(const Bytes& request) override {
+    if (away > 0) {
+      --away;
+      return Fail(Code::kUnavailable, Reason{"away"});
+    }
+    return Certify(request);
+  }
+
+  std::string uri = kAgentUri;
+  bool other_key = false;
+  int away = 0;
+  int attestations = 0;
+  identity::Bundle trusted;
+
+ private:
+  Result<ca::Chain> Certify(const Bytes& request) {
+    if (other_key) {
+      const auto key = ca::PrivateKey::Generate(ca::KeyType::kEcP256);
+      return authority_.Certify(key->public_key(), uri, clock_.Now(), clock_.Now() + 1h,
+                                ca::Purpose::kAgent);
+    }
+    return authority_.CertifyRequest(request, uri, clock_.Now(), clock_.Now() + 1h,
+                                     ca::Purpose::kAgent);
+  }
+  const SigningAuthority& authority_;
+  const Clock& clock_;
+};
+
+struct Fixture {
+  Fixture() { Open(); }
+  void Open() {
+    keeper.reset();
+    auto kek = LoadOrCreateKek(dir.File("kek"));
+    REQUIRE(kek);
+    auto opened = NodeState::Open(SealedFile(dir.File("node.sealed"), *kek, "node"), ExampleOrg());
+    REQUIRE(opened);
+    state = std::move(*opened);
+  }
+  NodeKeeper& Keep(AttestOptions options) {
+    options.trust_domain = ExampleOrg();
+    keeper = std::make_unique<NodeKeeper>(*state, server, std::move(options), clock, random, log,
+                                          metrics);
+    return *keeper;
+  }
+  AttestOptions WithToken(const std::string& token) {
+    AttestOptions options;
+    options.pin = authority.root().fingerprint();
+    options.token = std::make_shared<const SecretBytes>(AsBytes(token));
+    return options;
+  }
+
+  TempDir dir;
+  FakeClock clock;
+  OsRandom random;
+  const Logger log = Logger::Null();
+  Metrics metrics;
+  SigningAuthority authority{"example.org", clock.Now()};
+  FakeNodeAuthority server{authority, clock};
+  std::unique_ptr<NodeState> state;
+  std::unique_ptr<NodeKeeper> keeper;
+};
+
+}  // namespace
+
+TEST_CASE("a node attests by token, and a restart knows it without one") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestUntilDone());
+  const auto before = f.state->identity();
+  REQUIRE(before);
+  CHECK(before->id.ToString() == kAgentUri);
+  f.Open();
+  const auto after = f.state->identity();
+  REQUIRE(after);
+  CHECK(after->chain == before->chain);
+  CHECK(Equal(after->key->ToPkcs8().view(), before->key->ToPkcs8().view()));
+  CHECK(*f.state->bundle() == f.authority.bundle());
+}
+
+TEST_CASE("a refused token ends the attempts; a server that is away does not") {
+  Fixture f;
+  f.server.away = 2;
+  const Status refused = f.Keep(f.WithToken("expired")).AttestUntilDone();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason == kAttestationRefused);
+  CHECK(f.server.attestations == 1);
+  CHECK_FALSE(f.state->identity());
+}
+
+TEST_CASE("without a token the error says how to get one") {
+  Fixture f;
+  AttestOptions options;
+  options.pin = f.authority.root().fingerprint();
+  const Status none = f.Keep(options).AttestUntilDone();
+  REQUIRE_FALSE(none);
+  CHECK(none.error().reason == kNoJoinToken);
+  CHECK(none.error().detail.find("signet token create") != std::string::npos);
+}
+
+TEST_CASE("a token this node used up is not shown to the server again; a new file is read") {
+  Fixture f;
+  const std::string path = f.dir.File("token");
+  REQUIRE(WriteFileAtomically(path, AsBytes("good\n"), 0600));
+  AttestOptions options;
+  options.pin = f.authority.root().fingerprint();
+  options.token_path = path;
+  NodeKeeper& keeper = f.Keep(options);
+  REQUIRE(keeper.AttestOnce());
+  const Status again = keeper.AttestOnce();
+  REQUIRE_FALSE(again);
+  CHECK(again.error().reason == kNoJoinToken);
+  CHECK(f.server.attestations == 1);
+  REQUIRE(WriteFileAtomically(path, AsBytes("wrong\n"), 0600));
+  CHECK(keeper.AttestOnce().error().reason == kAttestationRefused);
+}
+
+TEST_CASE("the pin decides which authority is trusted, whatever the server shows") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  REQUIRE(f.server.trusted.x509_authorities.size() == 1);
+  CHECK(f.server.trusted.x509_authorities[0].certificate == f.authority.root());
+
+  AttestOptions other = f.WithToken("good");
+  other.pin = ca::Sha256(AsBytes("another"));
+  const Status refused = f.Keep(other).AttestOnce();
+  REQUIRE_FALSE(refused);
+  CHECK(f.server.attestations == 1);
+}
+
+TEST_CASE("an agent SVID that is not what was asked for is refused") {
+  Fixture f;
+  SECTION("another key") { f.server.other_key = true; }
+  SECTION("a workload's ID") { f.server.uri = "spiffe://example.org/web"; }
+  const Status refused = f.Keep(f.WithToken("good")).AttestOnce();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason == kNodeSvidWrong);
+  CHECK_FALSE(f.state->identity());
+}
+
+TEST_CASE("a renewal brings a new key, is stored, and keeps the agent's ID") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const auto before = f.state->identity();
+  REQUIRE(f.keeper->RenewOnce());
+  const auto after = f.state->identity();
+  CHECK_FALSE(after->key->public_key() == before->key->public_key());
+  f.Keep(f.WithToken("good"));
+  f.Open();
+  CHECK(f.state->identity()->chain == after->chain);
+
+  f.Keep(f.WithToken("good"));
+  f.server.uri = "spiffe://example.org/spire/agent/join_token/other";
+  CHECK(f.keeper->RenewOnce().error().reason == kNodeSvidWrong);
+  CHECK(f.state->identity()->chain == after->chain);
+}
+
+TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const auto before = f.state->identity();
+  std::filesystem::rename(f.dir.path(), f.dir.path() + "-away");
+  CHECK_FALSE(f.keeper->RenewOnce());
+  CHECK(f.state->identity() == before);
+  std::filesystem::rename(f.dir.path() + "-away", f.dir.path());
+}
+
+TEST_CASE("a state that was changed, or sealed by another key, is refused and stays as it is") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  f.keeper.reset();
+  const std::string path = f.dir.File("node.sealed");
+  Bytes content = *ReadFile(path, 1 << 20);
+  content[content.size() / 2] ^= 1;
+  REQUIRE(WriteFileAtomically(path, content, 0600));
+  const auto kek = LoadOrCreateKek(f.dir.File("kek"));
+  const auto changed = NodeState::Open(SealedFile(path, *kek, "node"), ExampleOrg());
+  REQUIRE_FALSE(changed);
+  CHECK(changed.error().reason == ca::kSealBroken);
+  CHECK(*ReadFile(path, 1 << 20) == content);
+}
+
+TEST_CASE("a file sealed for one purpose does not open for another") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const auto kek = LoadOrCreateKek(f.dir.File("kek"));
+  CHECK_FALSE(SealedFile(f.dir.File("node.sealed"), *kek, "cache").Load());
+}
+
+TEST_CASE("a state of another trust domain is refused") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const auto kek = LoadOrCreateKek(f.dir.File("kek"));
+  const auto foreign = NodeState::Open(SealedFile(f.dir.File("node.sealed"), *kek, "node"),
+                                       *identity::TrustDomain::Parse("other.org"));
+  REQUIRE_FALSE(foreign);
+  CHECK(foreign.error().reason == kStoredForeign);
+}
+
+TEST_CASE("erased means gone from disk") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  REQUIRE(f.state->Erase());
+  CHECK_FALSE(f.state->identity());
+  f.Open();
+  CHECK_FALSE(f.state->identity());
+}
+
+TEST_CASE("a key-encryption key that others may read is refused") {
+  TempDir dir;
+  REQUIRE(LoadOrCreateKek(dir.File("kek")));
+  std::filesystem::permissions(dir.File("kek"), std::filesystem::perms::group_read,
+                               std::filesystem::perm_options::add);
+  const auto lax = LoadOrCreateKek(dir.File("kek"));
+  REQUIRE_FALSE(lax);
+  CHECK(lax.error().reason == kFilePermissionsLax);
+}
+
+TEST_CASE("records that are cut short or lie about lengths are refused") {
+  RecordWriter writer;
+  writer.Add("one");
+  writer.Add("");
+  const SecretBytes record = writer.Finish();
+  RecordReader whole(record.view());
+  CHECK(AsText(*whole.Next()) == "one");
+  CHECK(whole.Next()->empty());
+  CHECK(whole.AtEnd());
+  CHECK(whole.Next().error().reason == kRecordMalformed);
+  for (std::size_t cut = 0; cut < 7; ++cut)
+    CHECK_FALSE(RecordReader(record.view().first(cut)).Next());
+  const Bytes lying{0xff, 0xff, 0xff, 0xff, 1};
+  CHECK_FALSE(RecordReader(lying).Next());
+}
+
+TEST_CASE("the server must be the server of this trust domain") {
+  FakeClock clock;
+  const SigningAuthority authority("example.org", clock.Now()), other("example.org", clock.Now());
+  const ServerVerifier verifier(authority.bundle(), clock);
+  const auto key = ca::PrivateKey::Generate(ca::KeyType::kEcP256);
+  const auto shown = [&](const SigningAuthority& issuer, const std::string& uri,
+                         ca::Purpose purpose) {
+    return verifier.Verify(
+        issuer.Certify(key->public_key(), uri, clock.Now() - 1s, clock.Now() + 1h, purpose));
+  };
+  CHECK(shown(authority, "spiffe://example.org/spire/server", ca::Purpose::kServer));
+  const auto workload = shown(authority, "spiffe://example.org/web", ca::Purpose::kWorkload);
+  REQUIRE_FALSE(workload);
+  CHECK(workload.error().reason == kServerNotItself);
+  CHECK_FALSE(shown(other, "spiffe://example.org/spire/server", ca::Purpose::kServer));
+}
+
+TEST_CASE("a trust bundle is read as PEM or as SPIFFE JSON, and never empty") {
+  TempDir dir;
+  FakeClock clock;
+  const SigningAuthority authority("example.org", clock.Now());
+  REQUIRE(WriteFileAtomically(dir.File("pem"), AsBytes(ca::ToPem(authority.root())), 0644));
+  REQUIRE(WriteFileAtomically(dir.File("json"),
+                              AsBytes(identity::FormatSpiffeBundle(authority.bundle())), 0644));
+  REQUIRE(WriteFileAtomically(dir.File("empty"), AsBytes(R"({"keys":[]})"), 0644));
+  for (const char* name : {"pem", "json"}) {
+    const auto bundle = LoadTrustBundle(dir.File(name), ExampleOrg());
+    REQUIRE(bundle);
+    CHECK(bundle->X509Roots() == authority.bundle().X509Roots());
+  }
+  for (const char* name : {"empty", "missing"}) {
+    const auto refused = LoadTrustBundle(dir.File(name), ExampleOrg());
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().reason == kTrustBundleUnusable);
+  }
+}
