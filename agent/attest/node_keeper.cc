@@ -178,8 +178,12 @@ void NodeKeeper::Loop() {
   while (Pause(nap)) {
     const auto current = state_.identity();
     if (current != planned) {
+      const bool is_new = planned != nullptr;  // else: as found at the start
       planned = current;
-      if (current) due = DrawRenewalTime(current->not_before(), current->not_after(), random_);
+      if (current)
+        due = is_new ? DrawRenewalOfNew(current->not_before(), current->not_after(), clock_.Now(),
+                                        random_)
+                     : DrawRenewalTime(current->not_before(), current->not_after(), random_);
     }
     nap = current ? std::clamp<Duration>(due - clock_.Now(), Duration::zero(), kLongestNap)
                   : kLongestNap;

@@ -86,6 +86,7 @@ void MintSchedule::Succeeded(const AuthorizedEntry& entry, const IssuedSvid& svi
   slot.failures = 0;
   slot.retry_at = {};
   TakeOn(&slot, svid);
+  slot.renew_at = DrawRenewalOfNew(svid.not_before(), svid.not_after(), clock_.Now(), random_);
   slot.stale = !slot.entry->IsSameVersionAs(entry);
   if (!slot.stale) slot.wanted = false;
 }

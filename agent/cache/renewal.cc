@@ -10,6 +10,11 @@ WallTime DrawRenewalTime(WallTime not_before, WallTime not_after, Random& random
   return not_after - std::chrono::duration_cast<WallTime::duration>(left);
 }
 
+WallTime DrawRenewalOfNew(WallTime not_before, WallTime not_after, WallTime now, Random& random) {
+  const WallTime drawn = DrawRenewalTime(not_before, not_after, random);
+  return drawn > now ? drawn : now + (not_after - now) / 2;
+}
+
 Duration DrawBackoff(unsigned failures, const BackoffPolicy& policy, Random& random) {
   const double doublings = static_cast<double>(1ULL << std::min(failures, 30U));
   const double bound = std::min(std::chrono::duration<double>(policy.most).count(),

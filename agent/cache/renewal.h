@@ -11,6 +11,11 @@ namespace signet::agent {
 // jitter is drawn here, once, so call it once per certificate.
 WallTime DrawRenewalTime(WallTime not_before, WallTime not_after, Random& random);
 
+// The same for a certificate received just now. One that is due as it arrives (its life is short
+// against its backdating) waits for half of what is left instead: no certificate is renewed in a
+// busy loop.
+WallTime DrawRenewalOfNew(WallTime not_before, WallTime not_after, WallTime now, Random& random);
+
 struct BackoffPolicy {
   Duration first = std::chrono::milliseconds(250);
   Duration most = std::chrono::seconds(30);

@@ -246,7 +246,10 @@ struct FakeSpireServer::State final : agent_api::Agent::Service,
       if (denial != Denial::PermissionDeniedDetails_Reason_UNKNOWN) {
         sync_api::SubscribeResponse response;
         response.mutable_denied()->set_reason("told so by a test");
-        stream->Write(response);
+        using types::PermissionDeniedDetails;
+        if (denial == PermissionDeniedDetails::AGENT_BANNED ||
+            denial == PermissionDeniedDetails::AGENT_NOT_ATTESTED)
+          stream->Write(response);
         return Denied();
       }
       if (sent != revision) {

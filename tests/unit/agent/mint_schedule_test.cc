@@ -53,6 +53,13 @@ TEST_CASE("renewal falls between 45 and 55 hundredths of the life, drawn at rand
   CHECK(DrawRenewalTime(start, end, highest) < end - 1974s);
 }
 
+TEST_CASE("what is due as it arrives waits for half of what is left, and is not renewed at once") {
+  FakeRandom lowest(0x00);
+  const WallTime now = FromUnixSeconds(1000);
+  CHECK(DrawRenewalOfNew(now - 10s, now + 4s, now, lowest) == now + 2s);
+  CHECK(DrawRenewalOfNew(now, now + 100s, now, lowest) == now + 55s);
+}
+
 TEST_CASE("pauses after failures are drawn from zero up to a bound that doubles and ends") {
   FakeRandom highest(0x7f), lowest(0x00);
   const BackoffPolicy policy{250ms, 30s};
