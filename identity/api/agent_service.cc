@@ -25,6 +25,10 @@ tl::unexpected<Error> Invalid(std::string detail) {
   return Fail(Code::kInvalidArgument, kFieldInvalid, std::move(detail));
 }
 
+std::string Path(std::string_view name) {
+  return "/spire.api.server.agent.v1.Agent/" + std::string(name);
+}
+
 std::string TokenDigest(std::string_view token) { return EncodeHex(ca::Sha256(AsBytes(token))); }
 
 Selector IdSelector(const SpiffeId& agent_id) { return {"spiffe_id", agent_id.ToString()}; }
@@ -88,28 +92,28 @@ class AgentService::AttestHandler final : public StreamHandler {
   const std::shared_ptr<StreamCall> call_;
 };
 
-AgentService::AgentService(Registry& registry, const Issuer& issuer,
-                           Acknowledgements& acknowledgements, const AgentServiceSettings& settings,
-                           const Clock& clock, Random& random, const Logger& log)
-    : registry_(registry),
-      issuer_(issuer),
-      acknowledgements_(acknowledgements),
+AgentService::AgentService(const Parts& parts, const AgentServiceSettings& settings)
+    : registry_(parts.registry),
+      issuer_(parts.issuer),
+      acknowledgements_(parts.acknowledgements),
       settings_(settings),
-      clock_(clock),
-      random_(random),
-      log_(log),
-      attestations_(settings.limit_attestation ? kAttestationRate : 0, clock) {}
+      clock_(parts.clock),
+      random_(parts.random),
+      log_(parts.log),
+      attestations_(settings.limit_attestation ? kAttestationRate : 0, parts.clock) {}
 
 void AgentService::Register(Router* router) {
-  const auto path = [](std::string_view name) {
-    return "/spire.api.server.agent.v1.Agent/" + std::string(name);
-  };
+  RegisterForAdmins(router);
+  RegisterForAgents(router);
+}
+
+void AgentService::RegisterForAdmins(Router* router) {
   const auto empty = [](Status status) -> Result<Empty> {
     if (!status) return Fail(std::move(status).error());
     return Empty();
   };
   router->AddUnary(
-      path("CountAgents"),
+      Path("CountAgents"),
       Unary<agent::CountAgentsRequest, agent::CountAgentsResponse>(
           [this](const Caller&,
                  const agent::CountAgentsRequest& request) -> Result<agent::CountAgentsResponse> {
@@ -121,12 +125,12 @@ void AgentService::Register(Router* router) {
             response.set_count(static_cast<int>(registry_.CountNodes(parsed)));
             return response;
           }));
-  router->AddUnary(path("ListAgents"), Unary<ListRequest, ListResponse>(
+  router->AddUnary(Path("ListAgents"), Unary<ListRequest, ListResponse>(
                                            [this](const Caller&, const ListRequest& request) {
                                              return List(request);
                                            }));
   router->AddUnary(
-      path("GetAgent"),
+      Path("GetAgent"),
       Unary<agent::GetAgentRequest, types::Agent>(
           [this](const Caller&, const agent::GetAgentRequest& request) -> Result<types::Agent> {
             SIGNET_TRY(auto node, Find(request.has_id() ? &request.id() : nullptr));
@@ -137,26 +141,29 @@ void AgentService::Register(Router* router) {
             return response;
           }));
   router->AddUnary(
-      path("DeleteAgent"),
+      Path("DeleteAgent"),
       Unary<agent::DeleteAgentRequest, Empty>(
           [this, empty](const Caller& caller, const agent::DeleteAgentRequest& request) {
             return empty(Delete(caller, request.has_id() ? &request.id() : nullptr));
           }));
-  router->AddUnary(path("BanAgent"),
+  router->AddUnary(Path("BanAgent"),
                    Unary<agent::BanAgentRequest, Empty>(
                        [this, empty](const Caller& caller, const agent::BanAgentRequest& request) {
                          return empty(Ban(caller, request.has_id() ? &request.id() : nullptr));
                        }));
-  router->AddUnary(path("CreateJoinToken"),
+  router->AddUnary(Path("CreateJoinToken"),
                    Unary<agent::CreateJoinTokenRequest, types::JoinToken>(
                        [this](const Caller&, const agent::CreateJoinTokenRequest& request) {
                          return CreateJoinToken(request);
                        }));
-  router->AddStream(path("AttestAgent"), [this](std::shared_ptr<StreamCall> call) {
+}
+
+void AgentService::RegisterForAgents(Router* router) {
+  router->AddStream(Path("AttestAgent"), [this](std::shared_ptr<StreamCall> call) {
     return std::make_shared<AttestHandler>(*this, std::move(call));
   });
   router->AddUnary(
-      path("RenewAgent"),
+      Path("RenewAgent"),
       Unary<agent::RenewAgentRequest, agent::RenewAgentResponse>(
           [this](const Caller& caller,
                  const agent::RenewAgentRequest& request) -> Result<agent::RenewAgentResponse> {
@@ -166,7 +173,7 @@ void AgentService::Register(Router* router) {
             return response;
           }));
   router->AddUnary(
-      path("PostStatus"),
+      Path("PostStatus"),
       Unary<agent::PostStatusRequest, agent::PostStatusResponse>(
           [this](const Caller& caller,
                  const agent::PostStatusRequest& request) -> Result<agent::PostStatusResponse> {

@@ -31,9 +31,17 @@ Result<SpiffeId> JoinTokenAgentId(const TrustDomain& trust_domain, std::string_v
 
 class AgentService {
  public:
-  AgentService(Registry& registry, const Issuer& issuer, Acknowledgements& acknowledgements,
-               const AgentServiceSettings& settings, const Clock& clock, Random& random,
-               const Logger& log);
+  // What it works with; all of it outlives the service.
+  struct Parts {
+    Registry& registry;
+    const Issuer& issuer;
+    Acknowledgements& acknowledgements;
+    const Clock& clock;
+    Random& random;
+    const Logger& log;
+  };
+
+  AgentService(const Parts& parts, const AgentServiceSettings& settings);
 
   void Register(Router* router);
 
@@ -43,6 +51,8 @@ class AgentService {
   using Attestation = spire::api::server::agent::v1::AttestAgentRequest::Params;
   class AttestHandler;
 
+  void RegisterForAdmins(Router* router);
+  void RegisterForAgents(Router* router);
   Result<ListResponse> List(const ListRequest& request) const;
   Result<NodePtr> Find(const spire::api::types::SPIFFEID* id) const;
   Status Ban(const Caller& caller, const spire::api::types::SPIFFEID* id);

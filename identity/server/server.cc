@@ -59,6 +59,7 @@ std::unique_ptr<grpc::Server> BuildGrpc(Router* router, const ServerLimits& limi
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   return builder.BuildAndStart();
 }
@@ -161,8 +162,8 @@ void Server::State::MakeApi() {
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
   hub->Register(router.get());
   agents = std::make_unique<AgentService>(
-      *registry, *issuer, *acknowledgements,
-      AgentServiceSettings{config.agent_id_selector, config.limit_attestation}, clock, random, log);
+      AgentService::Parts{*registry, *issuer, *acknowledgements, clock, random, log},
+      AgentServiceSettings{config.agent_id_selector, config.limit_attestation});
   agents->Register(router.get());
   entries = std::make_unique<EntryService>(*registry);
   entries->Register(router.get());
