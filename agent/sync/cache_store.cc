@@ -1,5 +1,7 @@
 #include "agent/sync/cache_store.h"
 
+#include <algorithm>
+
 #include "agent/sync/codec.h"
 #include "identity/svid/x509_svid.h"
 #include "signet/sync/v1/sync.pb.h"
@@ -11,8 +13,10 @@ namespace {
 namespace sync_api = signet::sync::v1;
 
 constexpr std::string_view kFormat = "signet-agent-cache-1";
-// Changes that follow one another closely are written once.
-constexpr auto kGatherTime = std::chrono::milliseconds(500);
+// Changes that follow one another closely are written once, and writing takes at most about a tenth
+// of the time, however large the cache is.
+constexpr Duration kGatherTime = std::chrono::milliseconds(50);
+constexpr int kRestPerWork = 10;
 
 SecretBytes Encode(const Snapshot& snapshot, const identity::SpiffeId& agent) {
   sync_api::Batch batch;
@@ -142,16 +146,19 @@ Status CacheStore::Erase() {
 }
 
 void CacheStore::Loop() {
+  Duration rest = kGatherTime;
   while (true) {
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return awake_ || stopping_; });
       if (stopping_) return;
-      changed_.wait_for(lock, kGatherTime, [&] { return stopping_; });
+      changed_.wait_for(lock, rest, [&] { return stopping_; });
       if (stopping_) return;
       awake_ = false;
     }
+    const SteadyTime begun = clock_.SteadyNow();
     Save();
+    rest = std::max<Duration>(kGatherTime, kRestPerWork * (clock_.SteadyNow() - begun));
   }
 }
 
