@@ -16,7 +16,7 @@ namespace {
 using net::IoStatus;
 
 // What one direction of one connection may move before others get their turn.
-constexpr std::size_t kTurnBytes = 2 * kBufferBytes;
+constexpr std::size_t kTurnBytes = 4 * kBufferBytes;
 // The wall clock may be set: ends that hang on it are looked at this often.
 constexpr Duration kLongestSleep = std::chrono::seconds(30);
 constexpr std::uint32_t kAllEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
