@@ -55,9 +55,17 @@ Proxy::Proxy(const Parts& parts, std::size_t workers)
 
 Proxy::~Proxy() {
   workers_.clear();
-  if (!config_) return;
-  for (const ListenerConfig& listener : config_->listeners)
-    if (listener.listen.is_unix) ::unlink(listener.listen.host.c_str());
+  if (config_) UnlinkSocketsExcept(nullptr);
+}
+
+void Proxy::UnlinkSocketsExcept(const ProxyConfig* kept) const {
+  for (const ListenerConfig& listener : config_->listeners) {
+    const auto same = [&](const ListenerConfig& other) {
+      return other.listen_text == listener.listen_text;
+    };
+    if (listener.listen.is_unix && !(kept && std::ranges::any_of(kept->listeners, same)))
+      ::unlink(listener.listen.host.c_str());
+  }
 }
 
 // ---- listeners
@@ -86,6 +94,7 @@ Status Proxy::Apply(std::shared_ptr<const ProxyConfig> config) {
   for (const std::string& warning : config->warnings) parts_.log.Warn(warning);
   WarnOfFixedSettings(*config);
   ApplyPlan(MakePlan(*config), std::move(sockets));
+  if (config_) UnlinkSocketsExcept(config.get());
   config_ = std::move(config);
   const std::lock_guard lock(mutex_);
   addresses_ = std::move(addresses);

@@ -73,6 +73,8 @@ class Proxy final : public IdentityObserver {
   Result<Opened> OpenTcp(const ListenerConfig& listener) const;
   Result<Opened> OpenUnix(const ListenerConfig& listener) const;
   bool Holds(const net::Address& address) const;
+  // Removes the files of Unix listeners that `kept` does not have; null: of all.
+  void UnlinkSocketsExcept(const ProxyConfig* kept) const;
   // A name that does not resolve now keeps the addresses it had.
   std::shared_ptr<const Plan> MakePlan(const ProxyConfig& config) const;
   // Runs `verb` for each worker and waits until each said it is done.

@@ -119,8 +119,17 @@ TEST_CASE("an outbound listener may be a Unix socket, shared by all workers") {
     REQUIRE(local.Send("x"));
     CHECK(local.Receive(1) == "x");
   }
-  world.proxy.reset();
+  const auto yaml = [&](const std::string& file) {
+    return fmt::format(
+        "outbound: [{{name: out, listen: 'unix:{}', forward: '127.0.0.1:1', expect: [{}]}}]", file,
+        kRule);
+  };
+  const std::string other = directory.File("other.sock");
+  REQUIRE(world.proxy->Apply(world.Read(yaml(other))));
   CHECK_FALSE(std::filesystem::exists(path));
+  CHECK(std::filesystem::exists(other));
+  world.proxy.reset();
+  CHECK_FALSE(std::filesystem::exists(other));
 }
 
 }  // namespace
