@@ -1,6 +1,7 @@
 // Who gets in, who does not, and what the metrics say of it.
 
 #include <openssl/ssl.h>
+#include <unistd.h>
 
 #include "tests/unit/proxy/proxy_world.h"
 
@@ -159,8 +160,9 @@ TEST_CASE("a hello that comes byte by byte is understood") {
   const auto target = *world.proxy->ListenAddress(Direction::kInbound, "web");
   TestBackend dribble([&](StreamClient& caller) {
     StreamClient proxy = StreamClient::Connect(target);
-    std::thread back([&] {
-      for (std::string some; !(some = proxy.ReceiveSome(65536)).empty();) caller.Send(some);
+    std::thread back([from = StreamClient(UniqueFd(::dup(proxy.fd()))),
+                      to = StreamClient(UniqueFd(::dup(caller.fd())))]() mutable {
+      for (std::string some; !(some = from.ReceiveSome(65536)).empty();) to.Send(some);
     });
     for (std::string one; !(one = caller.ReceiveSome(1)).empty();) proxy.Send(one);
     proxy.CloseWrite();
