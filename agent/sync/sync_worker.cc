@@ -5,13 +5,6 @@
 #include "agent/sync/push_session.h"
 
 namespace signet::agent {
-namespace {
-
-// A connection that lasted this long was a good one: the next failure starts from the shortest
-// pause.
-constexpr Duration kGoodSession = std::chrono::seconds(30);
-
-}  // namespace
 
 SyncWorker::SyncWorker(ServerLink& link, Cache& cache, NodeState& state, const SyncOptions& options,
                        const Clock& clock, Random& random, const Logger& log, Metrics& metrics)
@@ -105,13 +98,17 @@ void SyncWorker::Loop() {
     reconnects_.Add();
     const SteadyTime begun = clock_.SteadyNow();
     events_.connected();
+    if (link_.current() != *connection) continue;  // it was renewed at once: dial with the new SVID
     const Error error = RunSession(*connection);
     mode_ = Mode::kAway;
     link_.Drop(*connection);
     if (AnswerTo(error) != DenialAnswer::kNone && !events_.denied(error)) return;
-    if (clock_.SteadyNow() - begun > kGoodSession) failures = 0;
-    if (error.reason != kSyncInterrupted) NoteAway(error);
     TakeInterrupt();  // Drop() set it
+    // A session in which the server was heard was a good one, however short its certificate's life
+    // made it: only servers that say nothing are met with growing pauses.
+    if (const auto heard = last_heard(); heard && *heard >= begun) failures = 0;
+    if (error.reason == kSyncInterrupted) continue;  // our own doing: connect again at once
+    NoteAway(error);
     Pause(DrawBackoff(failures++, {}, random_));
   }
 }
