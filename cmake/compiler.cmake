@@ -5,8 +5,9 @@ target_compile_options(signet_compiler INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Werror -fno-omit-frame-pointer
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # Both cry wolf over std::string and tl::expected when g++ 12 optimises.
-  target_compile_options(signet_compiler INTERFACE -Wno-maybe-uninitialized -Wno-restrict)
+  # These cry wolf over std::string, std::vector and tl::expected when g++ 12 optimises.
+  target_compile_options(signet_compiler INTERFACE -Wno-maybe-uninitialized -Wno-restrict -Wno-array-bounds
+                         -Wno-stringop-overflow -Wno-stringop-overread)
 endif()
 target_compile_definitions(signet_compiler INTERFACE SIGNET_VERSION="${PROJECT_VERSION}")
 
