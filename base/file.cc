@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -98,8 +99,9 @@ Result<SecretBytes> ReadSecretFile(const std::string& path, std::size_t limit) {
 }
 
 Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mode) {
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+  // A name of its own for each write, so that two at once do not write into one file.
+  std::string temporary = path + ".XXXXXX.tmp";
+  UniqueFd fd(mkostemps(temporary.data(), 4, O_CLOEXEC));
   if (!fd.valid())
     return Fail(Code::kInternal, kFileWriteFailed,
                 fmt::format("{}: {}", temporary, ErrnoText(errno)));

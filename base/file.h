@@ -53,6 +53,7 @@ Result<SecretBytes> ReadSecretFile(const std::string& path, std::size_t limit);
 
 // Writes a temporary file beside `path`, fsyncs it, renames it over `path`, fsyncs the folder:
 // after success the new content survives a power cut, after failure the old one is untouched.
+// Of several writers of one path, in threads or processes, the last one's content stays, whole.
 Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mode);
 
 // Creates the folder (and parents) with `mode` when missing.

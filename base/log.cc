@@ -34,6 +34,38 @@ bool NeedsQuotes(std::string_view value) {
   return value.empty() || value.find_first_of(" =\"") != std::string_view::npos;
 }
 
+constexpr char32_t kReplacement = 0xfffd;
+
+struct CodePoint {
+  char32_t code = kReplacement;
+  std::size_t length = 1;
+};
+
+// The code point `text` (not empty) begins with; a byte that begins none is kReplacement by itself.
+// Well formed as RFC 3629, section 4 has it: no longer form than needed, no surrogate.
+CodePoint ReadUtf8(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return {first, 1};
+  const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  if (length == 0 || first > 0xf4 || text.size() < length) return {};
+  char32_t code = first & (0x7fU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return {};
+    code = (code << 6) | (byte(i) & 0x3fU);
+  }
+  const bool too_long = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+  if (too_long || (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff) return {};
+  return {code, length};
+}
+
+// What would move a terminal's cursor, end a line, reorder what is shown, or is no text.
+bool IsUnprintable(char32_t code) {
+  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x2028 || code == 0x2029 ||
+         (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) ||
+         code == kReplacement;
+}
+
 }  // namespace
 
 bool ParseLogLevel(std::string_view text, LogLevel* level) {
@@ -50,18 +82,23 @@ bool ParseLogLevel(std::string_view text, LogLevel* level) {
 std::string EscapeForLog(std::string_view text, std::size_t limit) {
   std::string out;
   out.reserve(std::min(text.size(), limit) + 8);
-  for (const char c : text.substr(0, limit)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else {
-      out += c;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto [code, length] = ReadUtf8(text.substr(at));
+    if (at + length > limit) {
+      out += "...";
+      break;
     }
+    if (code == '"' || code == '\\') {
+      out += '\\';
+      out += text[at];
+    } else if (IsUnprintable(code)) {
+      out += fmt::format("\\u{:04x}", static_cast<std::uint32_t>(code));
+    } else {
+      out += text.substr(at, length);
+    }
+    at += length;
   }
-  if (text.size() > limit) out += "...";
   return out;
 }
 

@@ -63,8 +63,10 @@ class Logger {
   LogFormat format_ = LogFormat::kText;
 };
 
-// The text with control bytes, quotes and backslashes escaped, as JSON does; cut after `limit`
-// bytes.
+// The text as the inside of a JSON string, also on a terminal: quotes, backslashes, control
+// characters and those that reorder text are escaped, and bytes that are not UTF-8 are \ufffd, so
+// the result is valid UTF-8 of one line. At most `limit` bytes of `text` are taken, whole
+// characters only; what is cut is told by "...".
 std::string EscapeForLog(std::string_view text, std::size_t limit = 1024);
 
 }  // namespace signet

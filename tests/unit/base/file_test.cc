@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <thread>
+#include <vector>
 
 #include "tests/support/temp_dir.h"
 
@@ -48,14 +51,34 @@ TEST_CASE("a failed write leaves the old content and no temporary file") {
   CHECK_FALSE(WriteFileAtomically(folder.File("missing/a"), AsBytes("x"), 0600));
 }
 
-TEST_CASE("a link at the place of the temporary file is not followed") {
+TEST_CASE("threads that write one path at once do not mix their content") {
   const test::TempDir folder;
   const std::string path = folder.File("a");
+  constexpr std::size_t kSize = 300'000;
+  std::vector<std::thread> writers;
+  std::atomic<int> failures = 0;
+  for (std::uint8_t who = 1; who <= 4; ++who) {
+    writers.emplace_back([&, who] {
+      for (int i = 0; i < 10; ++i)
+        if (!WriteFileAtomically(path, Bytes(kSize, who), 0600)) ++failures;
+    });
+  }
+  for (auto& writer : writers) writer.join();
+  CHECK(failures == 0);
+  const Bytes content = ReadFile(path, kSize).value();
+  REQUIRE(content.size() == kSize);
+  CHECK(content == Bytes(kSize, content.front()));
+  CHECK(FilesIn(folder.path()) == 1);
+}
+
+TEST_CASE("a link at the place of the file is replaced and not followed") {
+  const test::TempDir folder;
   const std::string victim = folder.File("victim");
   REQUIRE(WriteFileAtomically(victim, AsBytes("dear"), 0600));
-  fs::create_symlink(victim, path + "." + std::to_string(getpid()) + ".tmp");
-  CHECK_FALSE(WriteFileAtomically(path, AsBytes("x"), 0600));
+  fs::create_symlink(victim, folder.File("a"));
+  REQUIRE(WriteFileAtomically(folder.File("a"), AsBytes("x"), 0600));
   CHECK(ToString(ReadFile(victim, 100).value()) == "dear");
+  CHECK_FALSE(fs::is_symlink(folder.File("a")));
 }
 
 TEST_CASE("reading is bounded: a file of the limit is read and a longer one is not") {
