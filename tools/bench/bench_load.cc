@@ -6,7 +6,7 @@
 //   bench_load … --mode new                   one request a connection
 //   bench_load … --mode bulk                   bytes instead of requests
 //   bench_load … --mode idle --connections 1000   opens, holds, tells memory per connection
-//   bench_load … --rate 1000                  open loop
+//   bench_load … --rate 1000 --renew 3        open loop; each connection makes way for a new one
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -55,6 +55,7 @@ struct Options {
   double rate = 0;  // requests a second; 0: closed loop
   double seconds = 5;
   double warmup = 1;
+  double renew = 0;  // seconds that a keep-alive connection lives; 0: until the end
   std::size_t bytes = std::size_t{1} << 30;
   std::vector<int> pids;
   bool json = false;
@@ -95,6 +96,10 @@ struct Tally {
   std::vector<std::uint32_t> microseconds;
 };
 
+Duration Seconds(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
 class Session;
 
 // The loop's owner: hands out due requests and collects what became of them.
@@ -121,10 +126,17 @@ class Generator final : public net::EventHandler {
   void WantsWork(Session& session);
 
   void BeginMeasuring();
+  // No request falls due any more. An open loop goes on until each of those that did has an
+  // outcome; what has none then is a failure.
+  void Finish();
   const Tally& tally() const { return tally_; }
   std::size_t open() const;
 
  private:
+  void StopTimer();
+  std::size_t Outstanding() const;
+  void AwaitOutcomes(SteadyTime until);
+
   const Options& options_;
   net::EventLoop& loop_;
   const std::shared_ptr<const net::TlsContext> context_;
@@ -141,7 +153,9 @@ class Generator final : public net::EventHandler {
 // One slot of concurrency: a connection, or one after the other.
 class Session final : public net::EventHandler {
  public:
-  explicit Session(Generator& owner) : owner_(owner) {}
+  // The first connection lives for `first_life`, those after it as the options say; zero: as long
+  // as they work.
+  Session(Generator& owner, Duration first_life) : owner_(owner), life_(first_life) {}
   ~Session() override { Close(); }
 
   // Sends a request that was due at `due`; opens a connection when there is none.
@@ -149,6 +163,7 @@ class Session final : public net::EventHandler {
   void Open();
   void OnEvents(std::uint32_t events) override;
   bool established() const { return established_; }
+  bool has_work() const { return has_work_; }
 
  private:
   enum class State { kClosed, kHandshaking, kReady, kWaiting };
@@ -172,6 +187,8 @@ class Session final : public net::EventHandler {
   UniqueFd socket_;
   std::unique_ptr<net::TlsStream> tls_;
   SteadyTime due_;
+  Duration life_;
+  SteadyTime opened_;
   bool has_work_ = false;
   std::string request_;  // not yet sent
   std::string head_;     // of the answer, until it is whole
@@ -195,6 +212,7 @@ void Session::Work(SteadyTime due) {
 }
 
 void Session::Open() {
+  opened_ = owner_.Now();
   const net::SocketAddress& target = owner_.target();
   UniqueFd socket(::socket(target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
@@ -288,10 +306,10 @@ void Session::Finish() {
   owner_.loop().Cancel(std::exchange(deadline_, 0));
   has_work_ = false;
   owner_.Succeeded(due_);
-  if (owner_.options().mode == Mode::kNew)
-    Close();
-  else
-    state_ = State::kReady;
+  state_ = State::kReady;
+  const bool old = life_ > Duration::zero() && owner_.Now() - opened_ >= life_;
+  if (old) life_ = Seconds(owner_.options().renew);
+  if (old || owner_.options().mode == Mode::kNew) Close();
   owner_.WantsWork(*this);
 }
 
@@ -335,13 +353,18 @@ Generator::Generator(const Options& options, net::EventLoop& loop,
                      std::shared_ptr<const net::TlsContext> context, net::SocketAddress target)
     : options_(options), loop_(loop), context_(std::move(context)), target_(target) {}
 
-Generator::~Generator() {
+Generator::~Generator() { StopTimer(); }
+
+void Generator::StopTimer() {
   if (timer_.valid()) loop_.Remove(timer_.get(), this);
+  timer_.Reset();
 }
 
 void Generator::Start() {
   for (std::size_t i = 0; i < options_.connections; ++i) {
-    sessions_.push_back(std::make_unique<Session>(*this));
+    // First lives of all lengths, so that connections end one by one and not together.
+    const double share = static_cast<double>(i + 1) / static_cast<double>(options_.connections);
+    sessions_.push_back(std::make_unique<Session>(*this, Seconds(options_.renew * share)));
     if (options_.mode == Mode::kNew)
       WantsWork(*sessions_.back());
     else
@@ -396,6 +419,26 @@ void Generator::Failed(const std::string& reason) {
 void Generator::Received(std::size_t bytes) { tally_.bytes += bytes; }
 
 void Generator::BeginMeasuring() { tally_ = {}; }
+
+void Generator::Finish() {
+  StopTimer();
+  if (options_.rate <= 0) return loop_.Stop();
+  AwaitOutcomes(Now() + kRequestDeadline);
+}
+
+void Generator::AwaitOutcomes(SteadyTime until) {
+  if (Outstanding() > 0 && Now() < until) {
+    loop_.RunAfter(std::chrono::milliseconds(5), [this, until] { AwaitOutcomes(until); });
+    return;
+  }
+  for (std::size_t left = Outstanding(); left > 0; --left) Failed("no answer in time");
+  loop_.Stop();
+}
+
+std::size_t Generator::Outstanding() const {
+  return due_.size() + static_cast<std::size_t>(std::ranges::count_if(
+                           sessions_, [](const auto& each) { return each->has_work(); }));
+}
 
 std::size_t Generator::open() const {
   return static_cast<std::size_t>(
@@ -460,17 +503,19 @@ void Print(const Options& options, Report report) {
   for (const auto& [reason, count] : report.tally.reasons)
     reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : ", ", reason, count);
   constexpr std::string_view kJson =
-      "{{\"ops_per_s\":{:.0f},\"failures\":{},\"p50_us\":{:.0f},\"p90_us\":{:.0f},"
+      "{{\"operations\":{},\"ops_per_s\":{:.0f},\"failures\":{},\"p50_us\":{:.0f},\"p90_us\":{:.0f}"
+      ","
       "\"p99_us\":{:.0f},\"max_us\":{:.0f},\"cpu_us_per_op\":{:.2f},\"gb_per_s\":{:.3f},"
       "\"gb_per_cpu_s\":{:.3f},\"rss_kb\":{:.0f},\"kb_per_conn\":{:.1f},\"reasons\":\"{}\"}}\n";
   constexpr std::string_view kText =
-      "{:.0f} operations/s, {} failures; p50 {:.0f} p90 {:.0f} p99 {:.0f} max {:.0f} us; "
+      "{} operations, {:.0f}/s, {} failures; p50 {:.0f} p90 {:.0f} p99 {:.0f} max {:.0f} us; "
       "target CPU {:.2f} us each; {:.3f} GB/s, {:.3f} GB a CPU second; RSS {:.0f} kB, "
       "{:.1f} kB a connection {}\n";
-  fmt::print(fmt::runtime(options.json ? kJson : kText), operations / report.seconds,
-             report.tally.failures, Percentile(all, 0.5), Percentile(all, 0.9),
-             Percentile(all, 0.99), Percentile(all, 1), per_operation, bytes / 1e9 / report.seconds,
-             gigabytes, report.kilobytes_after, per_connection, reasons);
+  fmt::print(fmt::runtime(options.json ? kJson : kText), report.tally.operations,
+             operations / report.seconds, report.tally.failures, Percentile(all, 0.5),
+             Percentile(all, 0.9), Percentile(all, 0.99), Percentile(all, 1), per_operation,
+             bytes / 1e9 / report.seconds, gigabytes, report.kilobytes_after, per_connection,
+             reasons);
 }
 
 // ---- start
@@ -498,22 +543,19 @@ Status Run(const Options& options) {
   SIGNET_TRY(const std::vector<net::SocketAddress> targets, address.Resolve());
   SIGNET_TRY(auto context, MakeContext(options));
   SIGNET_TRY(const std::unique_ptr<net::EventLoop> loop, net::EventLoop::Create(clock));
-  const auto after = [&](double seconds) {
-    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-  };
   Report report;
   report.kilobytes_before = ResidentKilobytes(options.pids);
   Generator generator(options, *loop, std::move(context), targets.front());
   SteadyTime began;
-  loop->RunAfter(after(options.warmup), [&] {
+  loop->RunAfter(Seconds(options.warmup), [&] {
     generator.BeginMeasuring();
     began = clock.SteadyNow();
     report.cpu_seconds = -CpuSeconds(options.pids);
   });
-  loop->RunAfter(after(options.warmup + options.seconds), [&] {
+  loop->RunAfter(Seconds(options.warmup + options.seconds), [&] {
     report.cpu_seconds += CpuSeconds(options.pids);
     report.seconds = std::chrono::duration<double>(clock.SteadyNow() - began).count();
-    loop->Stop();
+    generator.Finish();
   });
   generator.Start();
   loop->Run();
@@ -543,6 +585,7 @@ int main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(modes));
   app.add_option("--connections", options.connections, "at once");
   app.add_option("--rate", options.rate, "requests a second, open loop; 0: closed loop");
+  app.add_option("--renew", options.renew, "seconds a keep-alive connection lives; 0: all along");
   app.add_option("--seconds", options.seconds, "measured");
   app.add_option("--warmup", options.warmup, "seconds before that");
   app.add_option("--bytes", options.bytes, "of one answer in bulk mode");
