@@ -14,8 +14,10 @@
 #include "identity/api/acknowledgements.h"
 #include "identity/api/agent_service.h"
 #include "identity/api/bundle_service.h"
+#include "identity/api/debug_service.h"
 #include "identity/api/entry_service.h"
 #include "identity/api/health_service.h"
+#include "identity/api/logger_service.h"
 #include "identity/api/router.h"
 #include "identity/api/status_service.h"
 #include "identity/api/svid_service.h"
@@ -106,6 +108,8 @@ struct Server::State {
   std::unique_ptr<SvidService> svids;
   std::unique_ptr<HealthService> health;
   std::unique_ptr<StatusService> status;
+  std::unique_ptr<DebugService> debug;
+  std::unique_ptr<LoggerService> logger;
   std::unique_ptr<WorkerPool> workers;
   std::unique_ptr<Router> router;
   std::unique_ptr<grpc::Server> grpc;
@@ -176,6 +180,10 @@ void Server::State::MakeApi() {
   status =
       std::make_unique<StatusService>(*registry, *keeper, *hub, look, started_at, listen_address);
   status->Register(router.get());
+  debug = std::make_unique<DebugService>(*registry, *identity, clock);
+  debug->Register(router.get());
+  logger = std::make_unique<LoggerService>(log);
+  logger->Register(router.get());
   grpc = BuildGrpc(router.get(), config.limits);
 }
 

@@ -77,6 +77,7 @@ Status ServerIdentity::Tick() {
   std::lock_guard lock(mutex_);
   context_ = std::move(context);
   valid_until_ = svid.leaf.not_after();
+  chain_ = std::move(svid.chain);
   return {};
 }
 
@@ -88,6 +89,11 @@ std::shared_ptr<const net::TlsContext> ServerIdentity::Context() const {
 WallTime ServerIdentity::valid_until() const {
   std::lock_guard lock(mutex_);
   return valid_until_;
+}
+
+ca::Chain ServerIdentity::Chain() const {
+  std::lock_guard lock(mutex_);
+  return chain_;
 }
 
 }  // namespace signet::identity

@@ -47,6 +47,8 @@ class ServerIdentity {
   std::shared_ptr<const net::TlsContext> Context() const;
   // Zero when there is no SVID.
   WallTime valid_until() const;
+  // What Context() shows, leaf first; empty when there is no SVID.
+  ca::Chain Chain() const;
 
  private:
   bool IsDue() const;
@@ -62,6 +64,7 @@ class ServerIdentity {
   mutable std::mutex mutex_;
   std::shared_ptr<const net::TlsContext> context_;
   WallTime valid_until_{};
+  ca::Chain chain_;
 };
 
 }  // namespace signet::identity
