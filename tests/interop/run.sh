@@ -109,7 +109,8 @@ proxy_item() { # KEY LISTEN FORWARD SPIFFE_ID...
   local key=$1 listen=$2 forward=$3 ids
   shift 3
   ids=$(printf '{id: "%s"}, ' "$@")
-  printf '  - {listen: "%s", forward: "%s", %s: [%s]}\n' "$listen" "$forward" "$key" "${ids%, }"
+  printf '  - {name: "port-%s", listen: "%s", forward: "%s", %s: [%s]}\n' "${listen##*:}" "$listen" "$forward" "$key" \
+    "${ids%, }"
 }
 
 # start_signet_proxy NAME PROGRAM WORKLOAD_API_SOCKET INBOUND_ITEMS OUTBOUND_ITEMS PORT...
