@@ -27,8 +27,8 @@ enum class ExitCode : int {
   kFailed = 1,
   kUsage = 2,
   kNotAttested = 3,  // the join token is wrong, used up or expired, or there is none
-  kDenied = 4,              // banned or evicted: everything held was erased
-  kInUse = 5,               // data_dir or socket used by another process, or not usable
+  kDenied = 4,       // banned or evicted: everything held was erased
+  kInUse = 5,        // data_dir or socket used by another process, or not usable
 };
 
 // The world around an agent.

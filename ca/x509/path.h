@@ -23,7 +23,8 @@ struct PathPolicy {
 // `presented` is leaf first; the rest are candidates for intermediates in any order. Anchors are
 // trusted as they are, self-signed or not (their own validity times still count). Answers the path,
 // leaf first, anchor last.
-Result<Chain> BuildPath(std::span<const Certificate> presented, std::span<const Certificate> anchors, WallTime now,
+Result<Chain> BuildPath(std::span<const Certificate> presented,
+                        std::span<const Certificate> anchors, WallTime now,
                         const PathPolicy& policy = {});
 
 }  // namespace signet::ca

@@ -1,6 +1,6 @@
-// A trust domain's bundle: the authorities its SVIDs verify against (SPIFFE Trust Domain and Bundle,
-// section 4), and its JWKS form. An X.509 authority verifies X.509-SVIDs only, a JWT authority
-// JWT-SVIDs only.
+// A trust domain's bundle: the authorities its SVIDs verify against (SPIFFE Trust Domain and
+// Bundle, section 4), and its JWKS form. An X.509 authority verifies X.509-SVIDs only, a JWT
+// authority JWT-SVIDs only.
 #pragma once
 
 #include <map>
@@ -25,7 +25,7 @@ struct X509BundleAuthority {
 
 struct JwtBundleAuthority {
   std::string key_id;
-  Bytes public_key;          // SubjectPublicKeyInfo
+  Bytes public_key;             // SubjectPublicKeyInfo
   std::int64_t expires_at = 0;  // Unix seconds; 0: not stated
   bool tainted = false;
   friend bool operator==(const JwtBundleAuthority&, const JwtBundleAuthority&) = default;
@@ -59,7 +59,8 @@ std::string FormatSpiffeBundle(const Bundle& bundle);
 // Only the JWT keys, as the Workload API's JWT bundles want them.
 std::string FormatJwtBundle(const Bundle& bundle);
 
-// A SPIFFE bundle map ({"trust_domains": {name: bundle}}, section 5.1.1). Duplicate names are refused.
+// A SPIFFE bundle map ({"trust_domains": {name: bundle}}, section 5.1.1). Duplicate names are
+// refused.
 Result<std::map<TrustDomain, ParsedBundle>> ParseBundleMap(std::string_view json);
 
 // Bundles by trust domain: the peer's own domain picks the one that counts, others never mix in.

@@ -1,4 +1,5 @@
-// An attested node: an agent with its current SVID's serial, its selectors, and whether it is banned.
+// An attested node: an agent with its current SVID's serial, its selectors, and whether it is
+// banned.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,10 @@ inline constexpr Reason kAgentNotFound{"agent not found"};
 
 struct Node {
   SpiffeId id;
-  std::string attestation_type;       // "join_token"
-  std::string serial;                 // decimal; empty: banned
-  std::int64_t serial_expires_at = 0; // Unix seconds
-  std::string new_serial;             // issued, not yet seen in use (SPIRE's "new" slot)
+  std::string attestation_type;        // "join_token"
+  std::string serial;                  // decimal; empty: banned
+  std::int64_t serial_expires_at = 0;  // Unix seconds
+  std::string new_serial;              // issued, not yet seen in use (SPIRE's "new" slot)
   std::int64_t new_serial_expires_at = 0;
   SelectorSet selectors;
   bool can_reattest = false;
@@ -37,9 +38,10 @@ bool Matches(const Node& node, const NodeFilter& filter);
 
 // A join token at rest: only its digest is kept.
 struct JoinToken {
-  std::string digest;       // hex of SHA-256 over the token
+  std::string digest;  // hex of SHA-256 over the token
   std::int64_t expires_at = 0;
-  std::string agent_path;   // alias ID's path to be granted as an entry by the one who made it; may be empty
+  std::string
+      agent_path;  // alias ID's path to be granted as an entry by the one who made it; may be empty
 };
 
 }  // namespace signet::identity

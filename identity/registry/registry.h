@@ -1,9 +1,9 @@
-// The trust domain's live state: entries, attested nodes and bundles, in memory for reading and durable
-// before anybody sees a change. Every change carries the next revision; observers hear of it in
-// revision order.
+// The trust domain's live state: entries, attested nodes and bundles, in memory for reading and
+// durable before anybody sees a change. Every change carries the next revision; observers hear of
+// it in revision order.
 //
-// Threads: safe from any thread. Reads take a shared lock for microseconds and answer shared immutable
-// values; changes are serialised.
+// Threads: safe from any thread. Reads take a shared lock for microseconds and answer shared
+// immutable values; changes are serialised.
 #pragma once
 
 #include <functional>
@@ -28,62 +28,63 @@ using BundlePtr = std::shared_ptr<const Bundle>;
 struct Change {
   Revision revision = 0;
   std::vector<EntryPtr> entries_put;
-  std::vector<EntryPtr> entries_removed;   // as they were
+  std::vector<EntryPtr> entries_removed;  // as they were
   std::vector<NodePtr> nodes_put;
   std::vector<NodePtr> nodes_removed;
   std::vector<BundlePtr> bundles_put;
   std::vector<TrustDomain> bundles_removed;
 };
 
-// One page of a listing in order of creation. `next` asks for what comes after it; as in SPIRE it is there
-// whenever a page of limited size holds anything, so the last page is the empty one.
+// One page of a listing in order of creation. `next` asks for what comes after it; as in SPIRE it
+// is there whenever a page of limited size holds anything, so the last page is the empty one.
 template <class T>
 struct Page {
   std::vector<T> items;
   std::string next;
 };
 
-// The outcome of one element of a batch. On ALREADY_EXISTS `entry` is the similar one that is there, or null when
-// only the id is taken or the element itself says a selector or DNS name twice.
+// The outcome of one element of a batch. On ALREADY_EXISTS `entry` is the similar one that is
+// there, or null when only the id is taken or the element itself says a selector or DNS name twice.
 struct EntryOutcome {
   Status status;
   EntryPtr entry;
 };
 
 struct EntryUpdate {
-  Entry entry;      // .id says which
-  EntryMask mask;   // fields taken from `entry`
+  Entry entry;     // .id says which
+  EntryMask mask;  // fields taken from `entry`
 };
 
 class Registry {
  public:
   // Loads everything. Fails as the store does.
-  static Result<std::unique_ptr<Registry>> Load(Store& store, const TrustDomain& trust_domain, const Clock& clock,
-                                                Random& random);
+  static Result<std::unique_ptr<Registry>> Load(Store& store, const TrustDomain& trust_domain,
+                                                const Clock& clock, Random& random);
   ~Registry();
 
   const TrustDomain& trust_domain() const;
   Revision revision() const;
 
-  // Entries. Batches answer in the order of the request; each element stands or falls alone. Uniqueness:
-  // (spiffe_id, parent_id, selectors); a taken id is ALREADY_EXISTS too.
+  // Entries. Batches answer in the order of the request; each element stands or falls alone.
+  // Uniqueness: (spiffe_id, parent_id, selectors); a taken id is ALREADY_EXISTS too.
   std::vector<EntryOutcome> CreateEntries(std::vector<Entry> entries);
   std::vector<EntryOutcome> UpdateEntries(std::vector<EntryUpdate> updates);
   std::vector<Status> DeleteEntries(std::span<const std::string> ids);
   EntryPtr FindEntry(const std::string& id) const;  // null: none
-  // `page_size` 0: all, whatever the token. Fails with kPageTokenMalformed (INVALID_ARGUMENT) on a token that is none
-  // of ours or from before a restart.
+  // `page_size` 0: all, whatever the token. Fails with kPageTokenMalformed (INVALID_ARGUMENT) on a
+  // token that is none of ours or from before a restart.
   Result<Page<EntryPtr>> ListEntries(const EntryFilter& filter, std::size_t page_size,
                                      const std::string& page_token) const;
   std::size_t CountEntries(const EntryFilter& filter) const;
-  // The entries an agent may hold: children of itself, of its aliases (node entries whose selectors its own
-  // include), and of those, recursively.
+  // The entries an agent may hold: children of itself, of its aliases (node entries whose selectors
+  // its own include), and of those, recursively.
   std::vector<EntryPtr> AuthorizedEntries(const SpiffeId& agent) const;
-  // The attested nodes that `entry` concerns, sorted: the reverse of AuthorizedEntries(). For a node entry, those
-  // whose selectors include its own. The entry itself need not be registered (any more).
+  // The attested nodes that `entry` concerns, sorted: the reverse of AuthorizedEntries(). For a
+  // node entry, those whose selectors include its own. The entry itself need not be registered (any
+  // more).
   std::vector<SpiffeId> AgentsConcerned(const Entry& entry) const;
-  // Whether an entry with admin or downstream set is there for a caller's ID; as in SPIRE an expired one counts until
-  // it is pruned.
+  // Whether an entry with admin or downstream set is there for a caller's ID; as in SPIRE an
+  // expired one counts until it is pruned.
   bool HasAdminEntry(const SpiffeId& id) const;
   bool HasDownstreamEntry(const SpiffeId& id) const;
   // Removes entries whose expires_at has passed; answers how many.
@@ -91,37 +92,39 @@ class Registry {
 
   // Nodes.
   NodePtr FindNode(const SpiffeId& id) const;
-  Result<Page<NodePtr>> ListNodes(const NodeFilter& filter, std::size_t page_size, const std::string& page_token) const;
+  Result<Page<NodePtr>> ListNodes(const NodeFilter& filter, std::size_t page_size,
+                                  const std::string& page_token) const;
   std::size_t CountNodes(const NodeFilter& filter) const;
-  // Runs `change` on the current node (or a new one with this id) under the change lock and stores the result; when
-  // `change` fails or changes nothing, nothing is stored.
+  // Runs `change` on the current node (or a new one with this id) under the change lock and stores
+  // the result; when `change` fails or changes nothing, nothing is stored.
   Result<NodePtr> ChangeNode(const SpiffeId& id, const std::function<Status(Node&)>& change);
-  // Takes the join token and stores the node that `make` answers in one transaction. Fails, and changes nothing, with
-  // kTokenUnknown (NOT_FOUND; also when it was used before) or kTokenExpired (INVALID_ARGUMENT); with make()'s error,
-  // and then the token is spent, as in SPIRE. `make` runs under the change lock, on the store's thread: it may read
-  // the registry and append issuances, which join the transaction; it must not change the registry.
+  // Takes the join token and stores the node that `make` answers in one transaction. Fails, and
+  // changes nothing, with kTokenUnknown (NOT_FOUND; also when it was used before) or kTokenExpired
+  // (INVALID_ARGUMENT); with make()'s error, and then the token is spent, as in SPIRE. `make` runs
+  // under the change lock, on the store's thread: it may read the registry and append issuances,
+  // which join the transaction; it must not change the registry.
   Result<NodePtr> AttestWithToken(const std::string& token_digest,
                                   const std::function<Result<Node>(const JoinToken&)>& make);
   // Takes away both serials.
-  Status BanNode(const SpiffeId& id);     // NOT_FOUND when unknown
-  // Entries stay, except those that tie an alias to this one agent (parent: the agent; only selector:
-  // spiffe_id:<the agent>). NOT_FOUND when unknown.
+  Status BanNode(const SpiffeId& id);  // NOT_FOUND when unknown
+  // Entries stay, except those that tie an alias to this one agent (parent: the agent; only
+  // selector: spiffe_id:<the agent>). NOT_FOUND when unknown.
   Status DeleteNode(const SpiffeId& id);
 
   // Join tokens.
   Status AddJoinToken(const JoinToken& token);
   Status PruneExpiredTokens();
 
-  // Bundles: the own one, and federated ones by domain. ChangeOwnBundle raises sequence_number when `change`
-  // changed anything.
+  // Bundles: the own one, and federated ones by domain. ChangeOwnBundle raises sequence_number when
+  // `change` changed anything.
   BundlePtr OwnBundle() const;
   BundlePtr FindBundle(const TrustDomain& trust_domain) const;
   std::vector<BundlePtr> FederatedBundles() const;
   Result<BundlePtr> ChangeOwnBundle(const std::function<Status(Bundle&)>& change);
 
-  // Called after each change, in revision order, on the changing thread, outside the read lock: must be quick, and
-  // must not change the registry or its observers. A change may be empty (tokens). Answers an id for
-  // RemoveObserver(), which returns when no call is under way.
+  // Called after each change, in revision order, on the changing thread, outside the read lock:
+  // must be quick, and must not change the registry or its observers. A change may be empty
+  // (tokens). Answers an id for RemoveObserver(), which returns when no call is under way.
   std::uint64_t AddObserver(std::function<void(const Change&)> observer);
   void RemoveObserver(std::uint64_t id);
 

@@ -1,5 +1,5 @@
-// A selector is a fact an attestor vouches for, such as unix:uid:1000. An entry's selectors must all
-// be among a workload's.
+// A selector is a fact an attestor vouches for, such as unix:uid:1000. An entry's selectors must
+// all be among a workload's.
 #pragma once
 
 #include <compare>
@@ -26,8 +26,8 @@ struct Selector {
 // Sorted and without repetition.
 using SelectorSet = std::vector<Selector>;
 SelectorSet MakeSelectorSet(std::vector<Selector> selectors);
-// Every element of `needed` is in `held`; both sorted. An empty `needed` is a subset of all: callers
-// that grant on a match must refuse empty sets before.
+// Every element of `needed` is in `held`; both sorted. An empty `needed` is a subset of all:
+// callers that grant on a match must refuse empty sets before.
 bool IsSubset(const SelectorSet& needed, const SelectorSet& held);
 
 }  // namespace signet::identity

@@ -14,8 +14,8 @@ namespace signet::identity {
 inline constexpr Reason kSpiffeIdMalformed{"malformed SPIFFE ID"};
 inline constexpr Reason kTrustDomainMalformed{"malformed trust domain name"};
 
-inline constexpr std::size_t kMaxSpiffeIdBytes = 2048;      // SPIFFE-ID 2.3
-inline constexpr std::size_t kMaxTrustDomainBytes = 255;    // SPIFFE-ID 2.3
+inline constexpr std::size_t kMaxSpiffeIdBytes = 2048;    // SPIFFE-ID 2.3
+inline constexpr std::size_t kMaxTrustDomainBytes = 255;  // SPIFFE-ID 2.3
 
 // A trust domain name such as "example.org". Never empty once parsed; a default one names nothing
 // and equals no parsed one.
@@ -40,7 +40,8 @@ class TrustDomain {
   std::string name_;
 };
 
-// "spiffe://example.org/path". The path is empty (the trust domain's own ID) or starts with a slash.
+// "spiffe://example.org/path". The path is empty (the trust domain's own ID) or starts with a
+// slash.
 class SpiffeId {
  public:
   SpiffeId() = default;
@@ -48,7 +49,8 @@ class SpiffeId {
   static Result<SpiffeId> Parse(std::string_view text);
   // `path` is empty or "/a/b". Fails with kSpiffeIdMalformed.
   static Result<SpiffeId> FromPath(const TrustDomain& trust_domain, std::string_view path);
-  static Result<SpiffeId> FromSegments(const TrustDomain& trust_domain, std::span<const std::string> segments);
+  static Result<SpiffeId> FromSegments(const TrustDomain& trust_domain,
+                                       std::span<const std::string> segments);
 
   const TrustDomain& trust_domain() const { return trust_domain_; }
   const std::string& path() const { return path_; }
@@ -69,9 +71,9 @@ class SpiffeId {
 Status CheckPath(std::string_view path);
 
 // The well-known IDs of a trust domain, as SPIRE names them.
-SpiffeId ServerId(const TrustDomain& trust_domain);                                  // /spire/server
+SpiffeId ServerId(const TrustDomain& trust_domain);  // /spire/server
 Result<SpiffeId> AgentId(const TrustDomain& trust_domain, std::string_view attestor,
-                         std::string_view suffix);                                   // /spire/agent/<attestor>/<suffix>
+                         std::string_view suffix);  // /spire/agent/<attestor>/<suffix>
 // True for "/spire/agent/…" and "/spire/server"; entries may not use the reserved space "/spire".
 bool IsReservedPath(std::string_view path);
 bool IsAgentPath(std::string_view path);
@@ -88,7 +90,7 @@ class SpiffeIdPattern {
  private:
   enum class Kind { kNothing, kExact, kPrefix };
   Kind kind_ = Kind::kNothing;
-  SpiffeId id_;        // exact; or the prefix
+  SpiffeId id_;  // exact; or the prefix
   std::string text_;
 };
 
@@ -97,6 +99,7 @@ class SpiffeIdPattern {
 template <>
 struct std::hash<signet::identity::SpiffeId> {
   std::size_t operator()(const signet::identity::SpiffeId& id) const noexcept {
-    return std::hash<std::string>()(id.path()) * 31 + std::hash<std::string>()(id.trust_domain().name());
+    return std::hash<std::string>()(id.path()) * 31 +
+           std::hash<std::string>()(id.trust_domain().name());
   }
 };
