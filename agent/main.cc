@@ -78,6 +78,7 @@ int Run(const AgentConfig& config) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file size is a full disk: said, not deadly
 
   const SystemClock clock;
   OsRandom random;

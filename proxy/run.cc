@@ -177,6 +177,7 @@ void BlockSignals() {
   const sigset_t signals = Signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a log file at its limit must not end the traffic
 }
 
 Status Run(const RunOptions& options, std::shared_ptr<const ProxyConfig> config) {

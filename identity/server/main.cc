@@ -22,7 +22,7 @@ constexpr int kExitConfig = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitInUse = 3;
 constexpr int kExitStart = 4;
-constexpr auto kGrace = std::chrono::seconds(10);
+constexpr auto kGrace = std::chrono::seconds(5);
 
 constexpr const char* kFooter = R"(
 Examples:
@@ -45,7 +45,8 @@ void HardenProcess() {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // the configuration is read at start only
+  std::signal(SIGHUP, SIG_IGN);   // the configuration is read at start only
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file size is a full disk: refused, not deadly
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
