@@ -50,6 +50,37 @@ void SvidService::Register(Router* router) {
       Unary<MintRequest, MintResponse>([this](const Caller& caller, const MintRequest& request) {
         return Mint(caller, request);
       }));
+  RegisterTokens(router);
+}
+
+void SvidService::RegisterTokens(Router* router) {
+  const auto reply = [](Result<JwtSvid> svid, auto response) -> Result<decltype(response)> {
+    if (!svid) return Fail(svid.error());
+    *response.mutable_svid() = std::move(*svid);
+    return response;
+  };
+  router->AddUnary("/spire.api.server.svid.v1.SVID/MintJWTSVID",
+                   Unary<MintJwtRequest, svid_api::MintJWTSVIDResponse>(
+                       [this, reply](const Caller& caller, const MintJwtRequest& request) {
+                         return reply(MintJwt(caller, request), svid_api::MintJWTSVIDResponse());
+                       }));
+  router->AddUnary("/spire.api.server.svid.v1.SVID/NewJWTSVID",
+                   Unary<NewJwtRequest, svid_api::NewJWTSVIDResponse>(
+                       [this, reply](const Caller& caller, const NewJwtRequest& request) {
+                         return reply(NewJwt(caller, request), svid_api::NewJWTSVIDResponse());
+                       }));
+  router->AddInline(
+      "/spire.api.server.svid.v1.SVID/MintWITSVID",
+      Unary<svid_api::MintWITSVIDRequest, svid_api::MintWITSVIDResponse>(
+          [](const Caller&,
+             const svid_api::MintWITSVIDRequest&) -> Result<svid_api::MintWITSVIDResponse> {
+            return Fail(Code::kUnimplemented, kWitDisabled);
+          }));
+  router->AddUnary("/spire.api.server.svid.v1.SVID/BatchNewWITSVID",
+                   Unary<BatchWitRequest, BatchWitResponse>(
+                       [this](const Caller& caller, const BatchWitRequest& request) {
+                         return BatchNewWit(caller, request);
+                       }));
 }
 
 Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
@@ -147,6 +178,78 @@ Result<SvidService::MintResponse> SvidService::Mint(const Caller& caller,
   SIGNET_TRY(auto svid, issuer_.IssueOne(issue));
   MintResponse response;
   WriteSvid(svid, *id, response.mutable_svid());
+  return response;
+}
+
+EntryPtr SvidService::FindAuthorized(const Caller& caller, const std::string& entry_id) const {
+  const auto entries = registry_.AuthorizedEntries(caller.id);
+  const auto found = std::ranges::find(entries, entry_id, [](const EntryPtr& e) { return e->id; });
+  return found == entries.end() ? nullptr : *found;
+}
+
+Result<SvidService::JwtSvid> SvidService::MintJwt(const Caller& caller,
+                                                  const MintJwtRequest& request) const {
+  if (jwt_issuer_ == nullptr) return Fail(Code::kUnimplemented, kJwtDisabled);
+  if (!request.has_id()) return Invalid("invalid SPIFFE ID: request must specify SPIFFE ID");
+  SIGNET_TRY(auto id,
+             WorkloadIdFromProto(request.id(), registry_.trust_domain(), "invalid SPIFFE ID"));
+  if (request.audience().empty()) return Invalid("at least one audience is required");
+  SIGNET_RETURN_IF_ERROR(jwt_signing_.Take(caller, 1));
+  JwtIssueRequest issue;
+  issue.id = std::move(id);
+  issue.audience.assign(request.audience().begin(), request.audience().end());
+  issue.ttl = std::chrono::seconds(std::max(request.ttl(), 0));
+  issue.requested_by = caller.Name();
+  return IssueJwt(issue);
+}
+
+Result<SvidService::JwtSvid> SvidService::NewJwt(const Caller& caller,
+                                                 const NewJwtRequest& request) const {
+  if (jwt_issuer_ == nullptr) return Fail(Code::kUnimplemented, kJwtDisabled);
+  SIGNET_RETURN_IF_ERROR(jwt_signing_.Take(caller, 1));
+  const auto entry = FindAuthorized(caller, request.entry_id());
+  if (!entry) return Fail(Code::kNotFound, kEntryNotFound, "entry not found or not authorized");
+  if (request.audience().empty()) return Invalid("at least one audience is required");
+  JwtIssueRequest issue;
+  issue.id = entry->spiffe_id;
+  issue.audience.assign(request.audience().begin(), request.audience().end());
+  issue.ttl = std::chrono::seconds(entry->jwt_svid_ttl);
+  issue.state_token_id = entry->jwt_svid_include_jti;
+  issue.entry_id = entry->id;
+  issue.entry_revision = entry->revision_number;
+  issue.requested_by = caller.Name();
+  return IssueJwt(issue);
+}
+
+Result<SvidService::JwtSvid> SvidService::IssueJwt(const JwtIssueRequest& request) const {
+  auto issued = jwt_issuer_->Issue(request);
+  if (!issued) {
+    // Claims that cannot be are INTERNAL, as SPIRE answers them.
+    const auto& error = issued.error();
+    const auto code = error.code == Code::kInvalidArgument ? Code::kInternal : error.code;
+    return Fail(InContext("failed to sign JWT-SVID", code, error));
+  }
+  JwtSvid svid;
+  svid.set_token(std::move(issued->token));
+  *svid.mutable_id() = ToProto(request.id);
+  svid.set_issued_at(UnixSeconds(issued->issued_at));
+  svid.set_expires_at(UnixSeconds(issued->expires_at));
+  return svid;
+}
+
+Result<SvidService::BatchWitResponse> SvidService::BatchNewWit(
+    const Caller& caller, const BatchWitRequest& request) const {
+  if (request.params().empty()) return Invalid("missing parameters");
+  BatchWitResponse response;
+  for (const auto& params : request.params()) {
+    Status status = Fail(Code::kUnimplemented, kWitDisabled);
+    if (params.entry_id().empty()) {
+      status = Invalid("missing entry ID");
+    } else if (!FindAuthorized(caller, params.entry_id())) {
+      status = Fail(Code::kNotFound, kEntryNotFound, "entry not found or not authorized");
+    }
+    *response.add_results()->mutable_status() = ToProtoStatus(status);
+  }
   return response;
 }
 

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
-#include <set>
 #include <utility>
 
 #include "ca/crypto/digest.h"
-#include "identity/server/authority_publication.h"
+#include "identity/server/authority_keeper_state.h"
 
 namespace signet::identity {
 namespace {
@@ -42,64 +40,14 @@ Result<ca::Chain> ParseChain(const AuthorityRecord& record) {
 
 }  // namespace
 
-struct AuthorityKeeper::State {
-  Store& store;
-  Registry& registry;
-  ca::KeyStore& keys;
-  const AuthoritySettings settings;
-  const Clock& clock;
-  Random& random;
-  const Logger& log;
-  Counter& errors;
-  std::map<std::string_view, Counter*> activations;
-  std::map<std::string_view, Gauge*> ends;
-  std::map<std::string_view, Gauge*> waiting_for;
-
-  // Held through Tick(): whoever has it may read `records` and is the only one to change them.
-  std::mutex tick_mutex;
-  // Held for moments, for readers.
-  mutable std::mutex mutex;
-  std::vector<AuthorityRecord> records;
-  std::map<std::string, Revision> published_at;  // by authority id
-  std::shared_ptr<const ca::X509Authority> active;
-  AcknowledgementSource source;
-
-  std::set<std::string> wait_logged;  // ids of prepared authorities; tick_mutex
-
-  State(Store& s, Registry& r, ca::KeyStore& k, AuthoritySettings set, const Clock& c, Random& rnd,
-        const Logger& l, Metrics& metrics);
-
-  Status Load();
-  Status Tick();
-  Status Restore(const AuthorityRecord& record, std::shared_ptr<const ca::Signer> signer);
-  Status Demote(AuthorityRecord record, const std::string& why);
-  Status DemoteUnpublished();
-  Status Prepare(std::string_view type, WallTime now);
-  Result<AuthorityRecord> MakeX509(const std::string& key_id, WallTime now,
-                                   std::shared_ptr<const ca::X509Authority>* made);
-  Result<AuthorityRecord> MakeJwt(const std::string& key_id, WallTime now);
-  Status PublishPrepared();
-  Status Advance(std::string_view type, WallTime now);
-  Status Activate(const AuthorityRecord& next);
-  Status Prune(WallTime now);
-  Status Write(std::vector<AuthorityRecord> changed);
-  Acknowledgement Acknowledged(const std::string& id, WallTime now) const;
-  bool MayActivate(const AuthorityRecord& prepared, WallTime now);
-  const AuthorityRecord* FindActive(std::string_view type) const;
-  const AuthorityRecord* FindPrepared(std::string_view type, WallTime now) const;
-  std::vector<ca::AuthoritySlot> SlotsOf(std::string_view type) const;
-  void SetEnds();
-
-  // Authorities ready to sign, by id: the active and the prepared one. tick_mutex.
-  std::map<std::string, std::shared_ptr<const ca::X509Authority>> ready;
-};
-
 AuthorityKeeper::State::State(Store& s, Registry& r, ca::KeyStore& k, AuthoritySettings set,
                               const Clock& c, Random& rnd, const Logger& l, Metrics& metrics)
     : store(s),
       registry(r),
       keys(k),
       settings(std::move(set)),
+      types(settings.keep_jwt ? std::vector{kX509Authority, kJwtAuthority}
+                              : std::vector{kX509Authority}),
       clock(c),
       random(rnd),
       log(l),
@@ -138,9 +86,9 @@ Status AuthorityKeeper::State::Load() {
     if (!usable) SIGNET_RETURN_IF_ERROR(Demote(record, usable.error().Message()));
   }
   SIGNET_RETURN_IF_ERROR(DemoteUnpublished());
-  if (const AuthorityRecord* const record = FindActive(kX509Authority)) {
-    const std::lock_guard lock(mutex);
-    active = ready[record->slot.id];
+  for (const std::string_view type : kTypes) {
+    if (const AuthorityRecord* const record = FindActive(type))
+      SetActive(type, ready[record->slot.id]);
   }
   return {};
 }
@@ -149,12 +97,18 @@ Status AuthorityKeeper::State::Load() {
 Status AuthorityKeeper::State::Restore(const AuthorityRecord& record,
                                        std::shared_ptr<const ca::Signer> signer) {
   if (record.type == kJwtAuthority) {
-    if (Equal(signer->public_key().spki(), record.public_key)) return {};
-    return Fail(Code::kFailedPrecondition, ca::kAuthorityKeyMismatch,
-                record.slot.key_id + " holds another key");
+    if (!Equal(signer->public_key().spki(), record.public_key)) {
+      return Fail(Code::kFailedPrecondition, ca::kAuthorityKeyMismatch,
+                  record.slot.key_id + " holds another key");
+    }
+    SIGNET_TRY(auto jwt,
+               ca::JwtAuthority::Create(record.slot.id, record.slot.not_after, std::move(signer)));
+    ready[record.slot.id].jwt = std::move(jwt);
+    return {};
   }
   SIGNET_TRY(ca::Chain chain, ParseChain(record));
-  SIGNET_TRY(ready[record.slot.id], ca::X509Authority::Create(std::move(chain), std::move(signer)));
+  SIGNET_TRY(auto x509, ca::X509Authority::Create(std::move(chain), std::move(signer)));
+  ready[record.slot.id].x509 = std::move(x509);
   return {};
 }
 
@@ -178,9 +132,7 @@ Status AuthorityKeeper::State::DemoteUnpublished() {
     if (record.slot.state != AuthorityState::kActive) continue;
     if (bundle != nullptr && IsPublished(record, *bundle)) continue;
     SIGNET_RETURN_IF_ERROR(Demote(record, "it is not in the trust bundle"));
-    if (record.type != kX509Authority) continue;
-    const std::lock_guard lock(mutex);
-    active = nullptr;
+    SetActive(record.type, {});
   }
   return {};
 }
@@ -252,24 +204,25 @@ Status AuthorityKeeper::State::Tick() {
     if (first) first = std::move(status);
   };
   attempt(DemoteUnpublished(), "check");
-  for (const std::string_view type : kTypes) {
+  for (const std::string_view type : types) {
     const Step step = ca::DecideSlots(SlotsOf(type), now, false).step;
-    if (step == Step::kPrepare || step == Step::kPrepareAndActivate)
-      attempt(Prepare(type, now), "prepare");
+    if (step != Step::kPrepare && step != Step::kPrepareAndActivate) continue;
+    const auto prepared = Prepare(type, now);
+    attempt(prepared ? Status() : Fail(prepared.error()), "prepare");
   }
   // Both types' new authorities go out in one change of the bundle.
   attempt(PublishPrepared(), "publish");
-  for (const std::string_view type : kTypes) attempt(Advance(type, now), "activate");
+  for (const std::string_view type : types) attempt(Advance(type, now), "activate");
   attempt(Prune(now), "prune");
   SetEnds();
   return first;
 }
 
-Status AuthorityKeeper::State::Prepare(std::string_view type, WallTime now) {
+Result<std::string> AuthorityKeeper::State::Prepare(std::string_view type, WallTime now) {
   const std::string key_id = ChooseKeyId(type, records);
-  std::shared_ptr<const ca::X509Authority> made;
+  Usable made;
   SIGNET_TRY(AuthorityRecord record,
-             type == kX509Authority ? MakeX509(key_id, now, &made) : MakeJwt(key_id, now));
+             type == kX509Authority ? MakeX509(key_id, now, &made) : MakeJwt(key_id, now, &made));
   std::vector<AuthorityRecord> changed;
   // A prepared authority whose key was just replaced is one no longer.
   for (const AuthorityRecord& other : records) {
@@ -287,33 +240,36 @@ Status AuthorityKeeper::State::Prepare(std::string_view type, WallTime now) {
   const std::string id = record.slot.id;
   changed.push_back(std::move(record));
   SIGNET_RETURN_IF_ERROR(Write(std::move(changed)));
-  if (made != nullptr) ready[id] = std::move(made);
-  return {};
+  ready[id] = std::move(made);
+  return id;
 }
 
-Result<AuthorityRecord> AuthorityKeeper::State::MakeX509(
-    const std::string& key_id, WallTime now, std::shared_ptr<const ca::X509Authority>* made) {
+Result<AuthorityRecord> AuthorityKeeper::State::MakeX509(const std::string& key_id, WallTime now,
+                                                         Usable* made) {
   SIGNET_TRY(const auto signer, keys.Generate(key_id, settings.ca_key_type));
   const ca::RootProfile profile{.uri_san = registry.trust_domain().IdString(),
                                 .subject = settings.ca_subject,
                                 .not_before = now - settings.backdate,
                                 .not_after = now + settings.ca_ttl};
-  SIGNET_TRY(*made, ca::X509Authority::CreateRoot(
-                        profile, signer, random, [&](const ca::IssuanceIntent& intent) -> Status {
-                          return store.AppendIssuances({MakeIssuanceRecord(intent, now)});
-                        }));
+  SIGNET_TRY(made->x509,
+             ca::X509Authority::CreateRoot(
+                 profile, signer, random, [&](const ca::IssuanceIntent& intent) -> Status {
+                   return store.AppendIssuances({MakeIssuanceRecord(intent, now)});
+                 }));
   AuthorityRecord record;
   record.type = kX509Authority;
-  record.slot = {.id = (*made)->id(),
+  const ca::Certificate& certificate = made->x509->certificate();
+  record.slot = {.id = made->x509->id(),
                  .key_id = key_id,
                  .state = AuthorityState::kPrepared,
                  .issued_at = now,
-                 .not_after = (*made)->certificate().not_after()};
-  record.chain = {ToBytes((*made)->certificate().der())};
+                 .not_after = certificate.not_after()};
+  record.chain = {ToBytes(certificate.der())};
   return record;
 }
 
-Result<AuthorityRecord> AuthorityKeeper::State::MakeJwt(const std::string& key_id, WallTime now) {
+Result<AuthorityRecord> AuthorityKeeper::State::MakeJwt(const std::string& key_id, WallTime now,
+                                                        Usable* made) {
   SIGNET_TRY(const auto signer, keys.Generate(key_id, settings.jwt_key_type));
   AuthorityRecord record;
   record.type = kJwtAuthority;
@@ -324,6 +280,7 @@ Result<AuthorityRecord> AuthorityKeeper::State::MakeJwt(const std::string& key_i
                  .state = AuthorityState::kPrepared,
                  .issued_at = now,
                  .not_after = now + settings.ca_ttl};
+  SIGNET_TRY(made->jwt, ca::JwtAuthority::Create(record.slot.id, record.slot.not_after, signer));
   return record;
 }
 
@@ -414,23 +371,26 @@ Status AuthorityKeeper::State::Activate(const AuthorityRecord& next) {
   changed.push_back(next);
   changed.back().slot.state = AuthorityState::kActive;
   const std::string id = next.slot.id, type = next.type;
-  std::shared_ptr<const ca::X509Authority> authority;
-  if (type == kX509Authority) {
-    const auto found = ready.find(id);
-    if (found == ready.end())
-      return Fail(Code::kInternal, ca::kKeyNotFound, "no key is loaded for " + id);
-    authority = found->second;
-  }
+  const auto usable = ready.find(id);
+  if (usable == ready.end() || !usable->second.IsOf(type))
+    return Fail(Code::kInternal, ca::kKeyNotFound, "no key is loaded for " + id);
   SIGNET_RETURN_IF_ERROR(Write(std::move(changed)));
-  if (type == kX509Authority) {
-    std::erase_if(ready, [&](const auto& other) { return other.second != authority; });
-    const std::lock_guard lock(mutex);
-    active = authority;
-  }
+  std::erase_if(ready,
+                [&](const auto& other) { return other.second.IsOf(type) && other.first != id; });
+  SetActive(type, usable->second);
   wait_logged.erase(id);
   activations.at(type)->Add();
   log.Info("authority active", {{"type", type}, {"authority", id}});
   return {};
+}
+
+void AuthorityKeeper::State::SetActive(std::string_view type, const Usable& usable) {
+  const std::lock_guard lock(mutex);
+  if (type == kX509Authority) {
+    active = usable.x509;
+  } else {
+    active_jwt = usable.jwt;
+  }
 }
 
 // Out of the bundle first, then out of the journal, then the key: after a crash the next turn goes
@@ -492,7 +452,7 @@ Result<std::unique_ptr<AuthorityKeeper>> AuthorityKeeper::Start(
   // What fails here is fatal only without an authority of each type that can sign now.
   const Status turn = state->Tick();
   const WallTime now = clock.Now();
-  for (const std::string_view type : kTypes) {
+  for (const std::string_view type : state->types) {
     const AuthorityRecord* const record = state->FindActive(type);
     if (record != nullptr && record->slot.not_after > now) continue;
     if (!turn) return Fail(turn.error());
@@ -504,6 +464,11 @@ Result<std::unique_ptr<AuthorityKeeper>> AuthorityKeeper::Start(
 std::shared_ptr<const ca::X509Authority> AuthorityKeeper::Active() const {
   const std::lock_guard lock(state_->mutex);
   return state_->active;
+}
+
+std::shared_ptr<const ca::JwtAuthority> AuthorityKeeper::ActiveJwt() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->active_jwt;
 }
 
 void AuthorityKeeper::SetAcknowledgementSource(AcknowledgementSource source) {

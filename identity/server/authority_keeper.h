@@ -14,11 +14,18 @@
 #include "base/log.h"
 #include "ca/keys/key_store.h"
 #include "identity/registry/registry.h"
+#include "identity/server/authority_publication.h"
 #include "identity/server/issuer.h"
+#include "identity/server/jwt_issuer.h"
 
 namespace signet::identity {
 
 inline constexpr Reason kAuthorityUnpublished{"authority is not in the trust bundle"};
+inline constexpr Reason kAuthorityIdMissing{"no authority ID provided"};
+inline constexpr Reason kAuthorityIdUnexpected{"unexpected authority ID"};
+inline constexpr Reason kAuthorityStateWrong{"authority is in another state"};
+inline constexpr Reason kAuthorityTainted{"authority is tainted already"};
+inline constexpr Reason kAuthorityUntainted{"an authority is tainted before it is revoked"};
 
 struct AuthoritySettings {
   std::chrono::seconds ca_ttl{24 * 3600};
@@ -26,6 +33,8 @@ struct AuthoritySettings {
   ca::KeyType jwt_key_type = ca::KeyType::kEcP256;
   std::vector<ca::NameAttribute> ca_subject;  // empty: C=US, O=SPIFFE
   std::chrono::seconds backdate{10};
+  bool keep_jwt =
+      true;  // false: no JWT authority is made; what the journal has of them ends as due
 };
 
 // Whether every live agent holds a bundle with the authority `id`; and who is waited for (bounded).
@@ -38,7 +47,7 @@ struct Acknowledgement {
 using AcknowledgementSource =
     std::function<Acknowledgement(const std::string& authority_id, Revision published_at)>;
 
-class AuthorityKeeper final : public ActiveAuthority {
+class AuthorityKeeper final : public ActiveAuthority, public ActiveJwtAuthority {
  public:
   // Restores from the journal, or makes the first authorities (X.509 and JWT) on an empty one. A
   // key that is missing or foreign makes its authority old, said in the log, and another is made at
@@ -52,6 +61,7 @@ class AuthorityKeeper final : public ActiveAuthority {
   ~AuthorityKeeper() override;
 
   std::shared_ptr<const ca::X509Authority> Active() const override;
+  std::shared_ptr<const ca::JwtAuthority> ActiveJwt() const override;
   // Without one, an authority counts as acknowledged when there are no live agents. `source` is
   // called from Tick() and Slots() without locks that Active() needs.
   void SetAcknowledgementSource(AcknowledgementSource source);
@@ -65,6 +75,23 @@ class AuthorityKeeper final : public ActiveAuthority {
     Acknowledgement acknowledgement;
   };
   std::vector<SlotStatus> Slots() const;
+
+  // An operator's steps, as SPIRE's localauthority.v1 has them; `type` is "x509" or "jwt". Each
+  // takes effect before it answers.
+  SlotView Show(std::string_view type) const;
+  // Makes the next authority and publishes it, in place of one that is prepared already: that one
+  // stays in the bundle until its end.
+  Result<ca::AuthoritySlot> PrepareNext(std::string_view type);
+  // Takes the prepared authority into use at once, also when live agents do not hold it yet: they
+  // are named in the log. Fails with kAuthorityIdMissing, kAuthorityIdUnexpected or
+  // kAuthorityStateWrong.
+  Result<ca::AuthoritySlot> ActivatePrepared(std::string_view type, const std::string& id);
+  // Marks the old authority in the bundle: whoever holds an SVID by it renews. Fails as
+  // ActivatePrepared() does, with kAuthorityTainted or kAuthorityUnpublished.
+  Result<ca::AuthoritySlot> TaintOld(std::string_view type, const std::string& id);
+  // Takes a tainted authority out of the bundle; one in use or prepared is refused. Fails as above,
+  // and with kAuthorityUntainted.
+  Status Revoke(std::string_view type, const std::string& id);
 
  private:
   struct State;

@@ -42,6 +42,36 @@ bool IsPrunable(const Authority& authority, std::span<const AuthorityRecord> rec
          });
 }
 
+bool IsNamed(const X509BundleAuthority& authority, std::string_view id) {
+  return EncodeHex(authority.certificate.subject_key_id()) == id;
+}
+bool IsNamed(const JwtBundleAuthority& authority, std::string_view id) {
+  return authority.key_id == id;
+}
+
+template <class Authority>
+Publication PublicationIn(const std::vector<Authority>& authorities, std::string_view id) {
+  bool found = false, tainted = true;
+  for (const Authority& authority : authorities) {
+    if (!IsNamed(authority, id)) continue;
+    found = true;
+    tainted = tainted && authority.tainted;
+  }
+  if (!found) return Publication::kAbsent;
+  return tainted ? Publication::kTainted : Publication::kTrusted;
+}
+
+template <class Authority>
+void TaintIn(std::vector<Authority>& authorities, std::string_view id) {
+  for (Authority& authority : authorities)
+    authority.tainted = authority.tainted || IsNamed(authority, id);
+}
+
+template <class Authority>
+void RevokeIn(std::vector<Authority>& authorities, std::string_view id) {
+  std::erase_if(authorities, [&](const Authority& authority) { return IsNamed(authority, id); });
+}
+
 bool Uses(const AuthorityRecord& record, std::string_view type, ca::AuthorityState state,
           std::string_view key_id) {
   return record.type == type && record.slot.state == state && record.slot.key_id == key_id;
@@ -81,6 +111,47 @@ void PruneBundle(std::span<const AuthorityRecord> records, WallTime now, Bundle&
   const auto prunable = [&](const auto& authority) { return IsPrunable(authority, records, now); };
   std::erase_if(bundle.x509_authorities, prunable);
   std::erase_if(bundle.jwt_authorities, prunable);
+}
+
+Publication PublicationOf(const Bundle& bundle, std::string_view type, std::string_view id) {
+  return type == kX509Authority ? PublicationIn(bundle.x509_authorities, id)
+                                : PublicationIn(bundle.jwt_authorities, id);
+}
+
+void TaintInBundle(std::string_view type, std::string_view id, Bundle& bundle) {
+  if (type == kX509Authority) {
+    TaintIn(bundle.x509_authorities, id);
+  } else {
+    TaintIn(bundle.jwt_authorities, id);
+  }
+}
+
+void RevokeFromBundle(std::string_view type, std::string_view id, Bundle& bundle) {
+  if (type == kX509Authority) {
+    RevokeIn(bundle.x509_authorities, id);
+  } else {
+    RevokeIn(bundle.jwt_authorities, id);
+  }
+}
+
+SlotView ViewSlots(std::string_view type, std::span<const AuthorityRecord> records) {
+  SlotView view;
+  const auto latest = [](std::optional<ca::AuthoritySlot>& slot, const ca::AuthoritySlot& other) {
+    if (!slot || other.issued_at >= slot->issued_at) slot = other;
+  };
+  for (const AuthorityRecord& record : records) {
+    if (record.type != type) continue;
+    if (record.slot.state == ca::AuthorityState::kActive) latest(view.active, record.slot);
+    if (record.slot.state == ca::AuthorityState::kPrepared) latest(view.prepared, record.slot);
+  }
+  if (view.prepared || !view.active) return view;
+  // One with the key's name of the active authority was prepared and never used.
+  for (const AuthorityRecord& record : records) {
+    if (record.type == type && record.slot.state == ca::AuthorityState::kOld &&
+        record.slot.key_id != view.active->key_id)
+      latest(view.old, record.slot);
+  }
+  return view;
 }
 
 std::string ChooseKeyId(std::string_view type, std::span<const AuthorityRecord> records) {

@@ -1,6 +1,7 @@
 // Authorities as the own bundle shows them: pure functions over the journal's records and a bundle.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,22 @@ Status Publish(const AuthorityRecord& record, Bundle& bundle);
 bool HasPrunable(const Bundle& bundle, std::span<const AuthorityRecord> records, WallTime now);
 // Removes them.
 void PruneBundle(std::span<const AuthorityRecord> records, WallTime now, Bundle& bundle);
+
+// How an authority of `type` stands in the bundle, ours or not: X.509 by its subject key id in hex,
+// JWT by its key id.
+enum class Publication { kAbsent, kTrusted, kTainted };
+Publication PublicationOf(const Bundle& bundle, std::string_view type, std::string_view id);
+void TaintInBundle(std::string_view type, std::string_view id, Bundle& bundle);
+void RevokeFromBundle(std::string_view type, std::string_view id, Bundle& bundle);
+
+// The authorities of a type as SPIRE shows them: the one in use, and beside it either the next or
+// the one that was in use before.
+struct SlotView {
+  std::optional<ca::AuthoritySlot> active;
+  std::optional<ca::AuthoritySlot> prepared;
+  std::optional<ca::AuthoritySlot> old;
+};
+SlotView ViewSlots(std::string_view type, std::span<const AuthorityRecord> records);
 
 // The key's name for the next authority of `type`: "x509-CA-A" or "-B", "JWT-Signer-A" or "-B",
 // whichever the active authority does not use; the prepared one's only when there is no other.

@@ -205,6 +205,10 @@ ServerConfig Read(ConfigMap root, ConfigProblems* problems) {
   config.ca_subject = ReadSubject(root);
   config.default_x509_svid_ttl = Seconds(root, "default_x509_svid_ttl", hours(1), seconds(1));
   config.agent_ttl = Seconds(root, "agent_ttl", config.default_x509_svid_ttl, seconds(1));
+  config.default_jwt_svid_ttl =
+      Seconds(root, "default_jwt_svid_ttl", std::chrono::minutes(5), seconds(1));
+  config.jwt_issuer = root.String("jwt_issuer", "");
+  config.disable_jwt_svids = root.Bool("disable_jwt_svids", false);
   ReadAdminIds(root, &config);
   if (auto map = root.Map("ratelimit")) {
     config.limit_attestation = map->Bool("attestation", true);
@@ -247,6 +251,7 @@ std::vector<std::string> ConfigWarnings(const ServerConfig& config) {
   };
   check("default_x509_svid_ttl", config.default_x509_svid_ttl);
   check("agent_ttl", config.agent_ttl);
+  if (!config.disable_jwt_svids) check("default_jwt_svid_ttl", config.default_jwt_svid_ttl);
   return warnings;
 }
 

@@ -47,6 +47,9 @@ struct ServerConfig {
   std::vector<ca::NameAttribute> ca_subject;  // empty: the default subject
   std::chrono::seconds default_x509_svid_ttl{0};
   std::chrono::seconds agent_ttl{0};
+  std::chrono::seconds default_jwt_svid_ttl{0};
+  std::string jwt_issuer;           // "iss" of JWT-SVIDs; empty: they have none
+  bool disable_jwt_svids = false;   // JWT calls answer UNIMPLEMENTED, no JWT authority is made
   std::vector<SpiffeId> admin_ids;  // administrators without an entry
   bool limit_signing = true;        // as SPIRE's ratelimit.signing
   bool limit_attestation = true;    // as SPIRE's ratelimit.attestation

@@ -17,6 +17,7 @@
 #include "identity/api/debug_service.h"
 #include "identity/api/entry_service.h"
 #include "identity/api/health_service.h"
+#include "identity/api/local_authority_service.h"
 #include "identity/api/logger_service.h"
 #include "identity/api/router.h"
 #include "identity/api/status_service.h"
@@ -27,6 +28,7 @@
 #include "identity/server/health_board.h"
 #include "identity/server/housekeeping.h"
 #include "identity/server/issuer.h"
+#include "identity/server/jwt_issuer.h"
 #include "identity/server/server_identity.h"
 #include "identity/store/sqlite/sqlite_store.h"
 #include "net/admin_server.h"
@@ -95,12 +97,14 @@ struct Server::State {
   std::unique_ptr<ca::DiskKeyStore> keys;
   std::unique_ptr<AuthorityKeeper> keeper;
   std::unique_ptr<Issuer> issuer;
+  std::unique_ptr<JwtIssuer> jwt_issuer;  // null: disabled
   std::unique_ptr<ServerIdentity> identity;
 
   ConnectionTable connections;
   std::unique_ptr<Acknowledgements> acknowledgements;
   std::unique_ptr<Authorizer> authorizer;
   std::unique_ptr<RateLimiter> signing;
+  std::unique_ptr<RateLimiter> jwt_signing;
   std::unique_ptr<SyncHub> hub;
   std::unique_ptr<AgentService> agents;
   std::unique_ptr<EntryService> entries;
@@ -110,6 +114,7 @@ struct Server::State {
   std::unique_ptr<StatusService> status;
   std::unique_ptr<DebugService> debug;
   std::unique_ptr<LoggerService> logger;
+  std::unique_ptr<LocalAuthorityService> local_authorities;
   std::unique_ptr<WorkerPool> workers;
   std::unique_ptr<Router> router;
   std::unique_ptr<grpc::Server> grpc;
@@ -140,12 +145,18 @@ Status Server::State::MakeAuthorities() {
   settings.ca_key_type = config.ca_key_type;
   settings.jwt_key_type = config.jwt_key_type;
   settings.ca_subject = config.ca_subject;
+  settings.keep_jwt = !config.disable_jwt_svids;
   SIGNET_TRY(keeper, AuthorityKeeper::Start(*store, *registry, *keys, settings, clock, random, log,
                                             metrics));
   IssuerSettings issuing;
   issuing.default_x509_svid_ttl = config.default_x509_svid_ttl;
   issuing.agent_ttl = config.agent_ttl;
   issuer = std::make_unique<Issuer>(*keeper, *store, issuing, clock, random, metrics);
+  if (!config.disable_jwt_svids) {
+    jwt_issuer = std::make_unique<JwtIssuer>(
+        *keeper, *store, JwtIssuerSettings{config.default_jwt_svid_ttl, config.jwt_issuer}, clock,
+        random, metrics);
+  }
   identity = std::make_unique<ServerIdentity>(
       config.trust_domain, *issuer, *keeper,
       std::make_shared<OwnBundleVerifier>(*registry, kRenewalGrace, clock), clock, log);
@@ -161,6 +172,7 @@ void Server::State::MakeApi() {
   authorizer = std::make_unique<Authorizer>(*registry, clock,
                                             AuthorizationSettings{config.admin_ids, kRenewalGrace});
   signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
+  jwt_signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), config.limits.queued_calls);
   router = std::make_unique<Router>(connections, *authorizer, *workers, log, metrics);
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
@@ -173,7 +185,8 @@ void Server::State::MakeApi() {
   entries->Register(router.get());
   bundles = std::make_unique<BundleService>(*registry, *authorizer, *acknowledgements);
   bundles->Register(router.get());
-  svids = std::make_unique<SvidService>(*registry, *issuer, *signing);
+  svids = std::make_unique<SvidService>(
+      SvidService::Parts{*registry, *issuer, jwt_issuer.get(), *signing, *jwt_signing});
   svids->Register(router.get());
   health = std::make_unique<HealthService>(look);
   health->Register(router.get());
@@ -184,6 +197,8 @@ void Server::State::MakeApi() {
   debug->Register(router.get());
   logger = std::make_unique<LoggerService>(log);
   logger->Register(router.get());
+  local_authorities = std::make_unique<LocalAuthorityService>(*keeper, jwt_issuer != nullptr);
+  local_authorities->Register(router.get());
   grpc = BuildGrpc(router.get(), config.limits);
 }
 

@@ -33,9 +33,9 @@ using Revision = std::uint64_t;
 
 // One signed certificate, recorded before it is signed.
 struct IssuanceRecord {
-  std::string serial;  // hex
+  std::string serial;  // hex; of a JWT-SVID its token id, a UUID
   std::string spiffe_id;
-  std::string purpose;   // "workload", "agent", "server", "root"
+  std::string purpose;   // "workload", "agent", "server", "root", "jwt"
   std::string entry_id;  // empty when none
   std::int64_t entry_revision = 0;
   std::string requested_by;  // the caller's SPIFFE ID, or "uid:0" on the admin socket, or "server"

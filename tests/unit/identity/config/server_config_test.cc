@@ -44,6 +44,9 @@ TEST_CASE("a minimal configuration gets SPIRE's defaults") {
   CHECK(config.jwt_key_type == ca::KeyType::kEcP256);
   CHECK(config.default_x509_svid_ttl == hours(1));
   CHECK(config.agent_ttl == hours(1));
+  CHECK(config.default_jwt_svid_ttl == minutes(5));
+  CHECK(config.jwt_issuer.empty());
+  CHECK_FALSE(config.disable_jwt_svids);
   CHECK(config.ca_subject.empty());
   CHECK_FALSE(config.metrics);
   CHECK(config.kek_file == "/var/lib/x/kek");
@@ -51,6 +54,18 @@ TEST_CASE("a minimal configuration gets SPIRE's defaults") {
   CHECK(config.limit_attestation);
   CHECK_FALSE(config.agent_id_selector);
   CHECK(ConfigWarnings(config).empty());
+}
+
+TEST_CASE("JWT-SVIDs have a lifetime, an issuer and a switch; a lifetime too long is warned of") {
+  const auto config = MustParse(std::string(kMinimal) +
+                                "default_jwt_svid_ttl: 5h\njwt_issuer: https://idp.example\n");
+  CHECK(config.default_jwt_svid_ttl == hours(5));
+  CHECK(config.jwt_issuer == "https://idp.example");
+  CHECK(ConfigWarnings(config).size() == 1);
+  const auto off =
+      MustParse(std::string(kMinimal) + "default_jwt_svid_ttl: 5h\ndisable_jwt_svids: true\n");
+  CHECK(off.disable_jwt_svids);
+  CHECK(ConfigWarnings(off).empty());
 }
 
 TEST_CASE("what is derived follows what is stated") {

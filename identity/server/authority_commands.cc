@@ -1,0 +1,119 @@
+#include "ca/keys/key_store.h"
+#include "identity/server/authority_keeper_state.h"
+
+namespace signet::identity {
+namespace {
+
+using ca::AuthorityState;
+
+tl::unexpected<Error> Refuse(Reason reason, std::string detail = {}) {
+  return Fail(Code::kInvalidArgument, reason, std::move(detail));
+}
+
+bool Is(const std::optional<ca::AuthoritySlot>& slot, std::string_view id) {
+  return slot && slot->id == id;
+}
+
+const AuthorityRecord* FindRecord(std::span<const AuthorityRecord> records, std::string_view type,
+                                  std::string_view id) {
+  for (const AuthorityRecord& record : records)
+    if (record.type == type && record.slot.id == id) return &record;
+  return nullptr;
+}
+
+}  // namespace
+
+SlotView AuthorityKeeper::Show(std::string_view type) const {
+  const std::lock_guard lock(state_->mutex);
+  return ViewSlots(type, state_->records);
+}
+
+Result<ca::AuthoritySlot> AuthorityKeeper::PrepareNext(std::string_view type) {
+  State& state = *state_;
+  const std::lock_guard turn(state.tick_mutex);
+  const WallTime now = std::chrono::floor<std::chrono::seconds>(state.clock.Now());
+  SIGNET_TRY(const std::string id, state.Prepare(type, now));
+  SIGNET_RETURN_IF_ERROR(state.PublishPrepared());
+  return FindRecord(state.records, type, id)->slot;
+}
+
+Result<ca::AuthoritySlot> AuthorityKeeper::ActivatePrepared(std::string_view type,
+                                                            const std::string& id) {
+  if (id.empty()) return Refuse(kAuthorityIdMissing);
+  State& state = *state_;
+  const std::lock_guard turn(state.tick_mutex);
+  const SlotView view = state.View(type);
+  // INTERNAL as SPIRE answers it.
+  if (Is(view.old, id))
+    return Fail(Code::kInternal, kAuthorityStateWrong, "only a prepared one can be activated");
+  if (!Is(view.prepared, id)) return Refuse(kAuthorityIdUnexpected);
+  const AuthorityRecord next = *FindRecord(state.records, type, id);
+  const BundlePtr bundle = state.registry.OwnBundle();
+  if (next.slot.not_after <= state.clock.Now() || !IsPublished(next, *bundle)) {
+    return Fail(Code::kFailedPrecondition, kAuthorityUnpublished,
+                "it has ended or left the trust bundle");
+  }
+  const Acknowledgement held = state.Acknowledged(id, state.clock.Now());
+  if (!held.all) {
+    state.log.Warn("authority goes into use on command before every live agent holds it",
+                   {{"type", type},
+                    {"authority", id},
+                    {"acknowledged", held.acknowledged},
+                    {"live", held.live},
+                    {"first_missing", held.waiting_for.empty() ? "" : held.waiting_for.front()}});
+  }
+  SIGNET_RETURN_IF_ERROR(state.Activate(next));
+  return FindRecord(state.records, type, id)->slot;
+}
+
+Result<ca::AuthoritySlot> AuthorityKeeper::TaintOld(std::string_view type, const std::string& id) {
+  if (id.empty()) return Refuse(kAuthorityIdMissing);
+  State& state = *state_;
+  const std::lock_guard turn(state.tick_mutex);
+  const SlotView view = state.View(type);
+  if (Is(view.active, id)) return Refuse(kAuthorityStateWrong, "it is in use");
+  if (Is(view.prepared, id))
+    return Refuse(kAuthorityStateWrong, "it is prepared; only an old one can be tainted");
+  if (!Is(view.old, id)) return Refuse(kAuthorityIdUnexpected);
+  const auto published = PublicationOf(*state.registry.OwnBundle(), type, id);
+  // INTERNAL as SPIRE answers it.
+  if (published == Publication::kAbsent) return Fail(Code::kInternal, kAuthorityUnpublished, id);
+  if (published == Publication::kTainted) return Fail(Code::kInternal, kAuthorityTainted, id);
+  SIGNET_TRY(const BundlePtr changed, state.registry.ChangeOwnBundle([&](Bundle& own) -> Status {
+    TaintInBundle(type, id, own);
+    return {};
+  }));
+  AuthorityRecord record = *FindRecord(state.records, type, id);
+  record.slot.tainted = true;
+  SIGNET_RETURN_IF_ERROR(state.Write({record}));
+  state.log.Warn(
+      "authority tainted: whoever holds an SVID by it renews",
+      {{"type", type}, {"authority", id}, {"bundle_sequence", changed->sequence_number}});
+  return record.slot;
+}
+
+Status AuthorityKeeper::Revoke(std::string_view type, const std::string& id) {
+  if (id.empty()) return Refuse(kAuthorityIdMissing);
+  State& state = *state_;
+  const std::lock_guard turn(state.tick_mutex);
+  const SlotView view = state.View(type);
+  if (Is(view.active, id)) return Refuse(kAuthorityStateWrong, "it is in use");
+  if (Is(view.prepared, id)) return Refuse(kAuthorityStateWrong, "it is prepared");
+  const auto published = PublicationOf(*state.registry.OwnBundle(), type, id);
+  if (published == Publication::kAbsent) {
+    // SPIRE looks at its own slots first, then at the bundle; hence two codes.
+    return Fail(Is(view.old, id) ? Code::kInternal : Code::kInvalidArgument, kAuthorityUnpublished,
+                id);
+  }
+  if (published == Publication::kTrusted) return Fail(Code::kInternal, kAuthorityUntainted, id);
+  SIGNET_TRY(const BundlePtr changed, state.registry.ChangeOwnBundle([&](Bundle& own) -> Status {
+    RevokeFromBundle(type, id, own);
+    return {};
+  }));
+  state.log.Warn(
+      "authority revoked: what it signed is not accepted any more",
+      {{"type", type}, {"authority", id}, {"bundle_sequence", changed->sequence_number}});
+  return {};
+}
+
+}  // namespace signet::identity

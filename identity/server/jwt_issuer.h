@@ -1,0 +1,68 @@
+// Issuing JWT-SVIDs: claims -> durable journal row (purpose "jwt") -> sign -> reply. Nothing is
+// signed that was not recorded.
+//
+// Threads: safe from any thread; a call blocks for the journal.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "ca/authority/jwt_authority.h"
+#include "identity/registry/entry.h"
+#include "identity/store/store.h"
+
+namespace signet::identity {
+
+struct JwtIssueRequest {
+  SpiffeId id;
+  std::vector<std::string> audience;  // empty ones are left out
+  std::chrono::seconds ttl{0};        // 0: the default
+  bool state_token_id = false;        // "jti" is in the token; in the journal it always is
+  std::string entry_id;
+  std::int64_t entry_revision = 0;
+  std::string requested_by;
+};
+
+struct IssuedJwt {
+  std::string token;
+  WallTime issued_at;
+  WallTime expires_at;
+};
+
+struct JwtIssuerSettings {
+  std::chrono::seconds default_ttl{300};
+  std::string issuer;  // "iss"; empty: left out
+};
+
+// Answers the JWT authority in use now; null while there is none.
+class ActiveJwtAuthority {
+ public:
+  virtual ~ActiveJwtAuthority() = default;
+  virtual std::shared_ptr<const ca::JwtAuthority> ActiveJwt() const = 0;
+};
+
+class JwtIssuer {
+ public:
+  JwtIssuer(const ActiveJwtAuthority& authority, Store& store, JwtIssuerSettings settings,
+            const Clock& clock, Random& random, Metrics& metrics);
+  // Fails with kNoActiveAuthority, as JwtAuthority::Prepare() and Sign() do, and as the journal
+  // does: then nothing is signed. A token that would outlive its authority is cut, and counted in
+  // signet_server_jwt_svids_shortened_total.
+  Result<IssuedJwt> Issue(const JwtIssueRequest& request) const;
+
+ private:
+  Result<IssuedJwt> IssueUncounted(const JwtIssueRequest& request) const;
+
+  const ActiveJwtAuthority& authority_;
+  Store& store_;
+  const JwtIssuerSettings settings_;
+  const Clock& clock_;
+  Random& random_;
+  Counter& issued_;
+  Counter& refused_;
+  Counter& shortened_;
+};
+
+}  // namespace signet::identity
