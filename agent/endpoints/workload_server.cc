@@ -20,6 +20,7 @@ constexpr int kReapMilliseconds = 500;       // when nobody connects
 constexpr unsigned kReapTurns = 256;         // when many do
 constexpr int kMaxRequestBytes = 64 * 1024;  // requests are empty, tokens to validate come later
 constexpr int kMaxStreamsPerConnection = 100;
+constexpr std::uint32_t kRefusalLinesPerSecond = 10;
 
 // Silent peers are asked for a sign of life; those that give none are closed.
 void SetConnectionLimits(grpc::ServerBuilder* builder) {
@@ -40,6 +41,7 @@ struct WorkloadServer::State {
       : listener(std::move(listening)),
         stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         parts(std::move(given)),
+        refusal_lines(parts.clock, kRefusalLinesPerSecond),
         refusals(parts.metrics),
         callers(limits),
         streams{parts.cache, hub, parts.clock, parts.want,
@@ -54,6 +56,7 @@ struct WorkloadServer::State {
   UniqueFd listener;
   UniqueFd stop;
   const WorkloadServerParts parts;
+  LogLimiter refusal_lines;
   RefusalCounters refusals;
   CallerTable callers;
   StreamHub hub;
@@ -78,9 +81,9 @@ void WorkloadServer::State::Accept() {
 void WorkloadServer::State::AcceptOne() {
   UniqueFd connection(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!connection.valid()) {
-    if (errno != EMFILE && errno != ENFILE) return;
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
     rejected.Add();
-    parts.log.Error("out of descriptors: connections wait",
+    parts.log.Error("out of descriptors or memory: connections wait",
                     {{"connections", callers.connections()}});
     pollfd until_stop{stop.get(), POLLIN, 0};
     poll(&until_stop, 1, 200);
@@ -92,7 +95,9 @@ void WorkloadServer::State::AcceptOne() {
                                       : Status(Fail(credentials.error()));
   if (!admitted) {
     rejected.Add();
-    parts.log.Warn("connection refused", {{"error", admitted.error().Message()}});
+    if (const auto left_out = refusal_lines.Admit())
+      parts.log.Warn("connection refused",
+                     {{"error", admitted.error().Message()}, {"not_listed_before", *left_out}});
     return;
   }
   grpc::AddInsecureChannelFromFd(server.get(), connection.Release());

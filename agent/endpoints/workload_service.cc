@@ -3,6 +3,8 @@
 namespace signet::agent {
 namespace {
 
+constexpr std::uint32_t kFailureLinesPerSecond = 10;  // any local user can cause them
+
 // Workload Endpoint, 3: exactly one value, byte for byte.
 grpc::Status CheckSecurityHeader(const grpc::CallbackServerContext& context) {
   const auto [first, last] = context.client_metadata().equal_range("workload.spiffe.io");
@@ -50,6 +52,7 @@ WorkloadService::WorkloadService(StreamContext& streams, CallerTable& callers,
       pool_(pool),
       attest_(std::move(attest)),
       log_(log),
+      failure_lines_(streams.clock, kFailureLinesPerSecond),
       attestation_failures_(metrics.Counter("signet_agent_attestation_failures_total",
                                             "Callers that could not be attested")),
       refusals_(refusals) {}
@@ -72,9 +75,11 @@ Result<identity::SelectorSet> WorkloadService::Attest(const Caller& caller) {
   auto selectors = attest_(caller.credentials);
   if (selectors) return selectors;
   attestation_failures_.Add();
-  log_.Warn("workload attestation failed", {{"pid", caller.credentials.pid},
-                                            {"uid", caller.credentials.uid},
-                                            {"error", selectors.error().Message()}});
+  if (const auto left_out = failure_lines_.Admit())
+    log_.Warn("workload attestation failed", {{"pid", caller.credentials.pid},
+                                              {"uid", caller.credentials.uid},
+                                              {"error", selectors.error().Message()},
+                                              {"not_listed_before", *left_out}});
   return selectors;
 }
 

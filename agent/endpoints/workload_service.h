@@ -10,6 +10,7 @@
 #include "agent/endpoints/update_stream.h"
 #include "agent/workload/attestation_pool.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/metrics.h"
 #include "spiffe/workload.grpc.pb.h"
 
@@ -65,6 +66,7 @@ class WorkloadService final : public SpiffeWorkloadAPI::CallbackService {
   AttestationPool& pool_;
   const CallerAttestor attest_;
   const Logger& log_;
+  LogLimiter failure_lines_;
   Counter& attestation_failures_;
   RefusalCounters& refusals_;
 };

@@ -249,6 +249,8 @@ void Connection::OnConnectEvents(std::uint32_t events) {
     connecting_.Reset();
     return ConnectNext();
   }
+  // While it connected, the identity may have ended.
+  if (!inbound() && !HasIdentity()) return;
   OnConnected(std::move(connecting_));
 }
 
@@ -340,7 +342,11 @@ void Connection::CutOrRefuse(Ending ending, Refusal refusal, std::string_view wh
 
 void Connection::Refuse(Refusal refusal, std::string_view why) {
   lane_->cell->refused[static_cast<std::size_t>(refusal)].Add();
-  LogRefused(host_.parts().log, Facts(), refusal, why, lane_->plan->config.policy_place);
+  if (const auto left_out = host_.refusal_lines().Admit()) {
+    if (*left_out > 0)
+      host_.parts().log.Warn("more connections were refused, not listed", {{"count", *left_out}});
+    LogRefused(host_.parts().log, Facts(), refusal, why, lane_->plan->config.policy_place);
+  }
   End(false);
 }
 

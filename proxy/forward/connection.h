@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "net/event_loop.h"
 #include "proxy/forward/admission.h"
 #include "proxy/forward/flow.h"
@@ -45,12 +46,15 @@ class ConnectionHost {
     std::shared_ptr<net::TlsScratch> scratch;
   };
 
-  explicit ConnectionHost(Parts parts) : parts_(parts) {}
+  explicit ConnectionHost(Parts parts)
+      : parts_(parts), refusal_lines_(parts.clock, kRefusalLinesPerSecond) {}
   virtual ~ConnectionHost() = default;
 
   const Parts& parts() const { return parts_; }
   const IdentityPtr& identity() const { return identity_; }  // null: none held
   const LimitsConfig& limits() const { return limits_; }
+  // Whoever can connect can be refused: that must neither fill the disk nor stop the loop.
+  LogLimiter& refusal_lines() { return refusal_lines_; }
 
   // Runs connection.Continue() in the next turn of the loop.
   virtual void Requeue(Connection& connection) = 0;
@@ -63,6 +67,10 @@ class ConnectionHost {
   Parts parts_;
   IdentityPtr identity_;
   LimitsConfig limits_;
+
+ private:
+  static constexpr std::uint32_t kRefusalLinesPerSecond = 20;
+  LogLimiter refusal_lines_;
 };
 
 enum class Phase { kAccepted, kHandshaking, kConnecting, kRelaying, kOver };
