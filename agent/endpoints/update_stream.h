@@ -64,6 +64,7 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
       waiting_ = true;
     }
     context_.hub.Add(this->shared_from_this());
+    if (IsClosed()) return context_.hub.Remove(this);  // OnDone() may have been before Add()
     Evaluate();
   }
 
@@ -104,6 +105,11 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
   UpdateStream(StreamContext& context, CallerPtr caller, CallerTable::StreamSlot slot,
                Encoder encode)
       : context_(context), caller_(std::move(caller)), slot_(std::move(slot)), encode_(encode) {}
+
+  bool IsClosed() {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
 
   // Keeps waiting_ up to date. True: `answer.status` ends the stream.
   bool HasWaitedLongEnough(const Answer<Response>& answer) {
