@@ -15,6 +15,7 @@ constexpr int kStepsPerTurn = 16;
 constexpr std::uint32_t kEdges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr std::uint32_t kEndEvents = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 constexpr Duration kLinger = std::chrono::seconds(2);
+constexpr Duration kDrain = std::chrono::seconds(30);
 constexpr Duration kSweepEvery = std::chrono::seconds(1);
 
 }  // namespace
@@ -37,6 +38,7 @@ TlsBridge::TlsBridge(EventLoop& loop, BufferPool& pool, std::unique_ptr<TlsStrea
       stream_(std::move(stream)),
       plain_(std::move(plain)),
       on_end_(std::move(on_end)),
+      started_(loop.now()),
       last_active_(loop.now()) {}
 
 TlsBridge::~TlsBridge() {
@@ -177,12 +179,20 @@ TlsBridge::Step TlsBridge::PassEndToTls() {
 }
 
 // Both directions are over; or nobody is on the plain side any more, and the peer was given a while
-// to end.
+// to take what is left and to end. One that reads nothing gets no longer than kDrain.
 bool TlsBridge::ReachedEnd() {
-  if (!to_tls_.finished) return false;
-  if (to_plain_.finished) return true;
-  if (to_plain_.sink_gone && linger_ == 0)
-    linger_ = loop_.RunAfter(kLinger, [this] { End(BridgeEnd::kClosed); });
+  if (to_tls_.finished && to_plain_.finished) return true;
+  if (!to_plain_.sink_gone) return false;
+  const auto end_after = [this](Duration wait) {
+    loop_.Cancel(linger_);
+    linger_ = loop_.RunAfter(wait, [this] { End(BridgeEnd::kClosed); });
+  };
+  if (to_tls_.finished && !lingers_for_end_) {
+    lingers_for_end_ = true;
+    end_after(kLinger);
+  } else if (linger_ == 0) {
+    end_after(kDrain);
+  }
   return false;
 }
 
@@ -231,6 +241,8 @@ void BridgeSet::Sweep() {
   for (const auto& [id, bridge] : bridges_) {
     const auto& peer = bridge->peer();
     if (limits_.cut_at_expiry && peer != nullptr && wall >= peer->valid_until)
+      over.emplace_back(id, BridgeEnd::kExpired);
+    else if (peer == nullptr && loop_.now() - bridge->started() >= limits_.anonymous_limit)
       over.emplace_back(id, BridgeEnd::kExpired);
     else if (loop_.now() - bridge->last_active() >= limits_.idle_limit)
       over.emplace_back(id, BridgeEnd::kIdle);

@@ -30,7 +30,7 @@ class BufferPool {
 enum class BridgeEnd {
   kClosed,   // both directions ended
   kBroken,   // the TLS side failed, or ended without close_notify
-  kExpired,  // the peer's valid_until passed
+  kExpired,  // the peer's valid_until passed, or an anonymous one's time
   kIdle,
   kCut,  // by CutWhere()
 };
@@ -47,6 +47,7 @@ class TlsBridge {
 
   // Registers both descriptors and moves the first bytes; `on_end` may be called inside.
   void Start();
+  SteadyTime started() const { return started_; }
   SteadyTime last_active() const { return last_active_; }
   const std::shared_ptr<const PeerIdentity>& peer() const { return stream_->peer(); }
 
@@ -89,13 +90,16 @@ class TlsBridge {
   Side tls_side_{this, true};
   Side plain_side_{this, false};
   Lane to_plain_, to_tls_;
+  const SteadyTime started_;
   SteadyTime last_active_;
   EventLoop::TimerId again_ = 0;   // this turn's budget was spent
-  EventLoop::TimerId linger_ = 0;  // the plain side is gone; waiting for the peer's end
+  EventLoop::TimerId linger_ = 0;  // the plain side is gone; the peer has so long
+  bool lingers_for_end_ = false;   // it has taken everything, and only its end is missing
 };
 
 struct BridgeLimits {
   Duration idle_limit = std::chrono::hours(24);
+  Duration anonymous_limit = std::chrono::hours(24);  // how long a peer without a certificate stays
   bool cut_at_expiry = true;
 };
 

@@ -37,12 +37,13 @@ enum class Outcome {
   kAddressLimit,
   kNoResources,
   kNoContext,
+  kAnonymousLimit,
 };
 struct OutcomeName {
   const char* result;
   const char* reason;
 };
-constexpr std::array<OutcomeName, 10> kOutcomeNames = {{{"ok", "none"},
+constexpr std::array<OutcomeName, 11> kOutcomeNames = {{{"ok", "none"},
                                                         {"refused", "no_certificate"},
                                                         {"refused", "peer_refused"},
                                                         {"failed", "protocol"},
@@ -51,7 +52,8 @@ constexpr std::array<OutcomeName, 10> kOutcomeNames = {{{"ok", "none"},
                                                         {"dropped", "connection_limit"},
                                                         {"dropped", "address_limit"},
                                                         {"dropped", "no_resources"},
-                                                        {"dropped", "no_context"}}};
+                                                        {"dropped", "no_context"},
+                                                        {"dropped", "anonymous_limit"}}};
 constexpr std::array<const char*, 5> kEndNames = {"closed", "broken", "expired", "idle", "cut"};
 
 Outcome Classify(const Error& error) {
@@ -168,7 +170,12 @@ struct TlsFront::State {
   std::uint64_t last_id = 0;
   std::size_t handshakes = 0;
   std::unordered_map<std::uint64_t, std::unique_ptr<Newcomer>> newcomers;
-  std::unordered_map<std::uint64_t, std::string> address_keys;  // of established connections
+  struct Established {
+    std::string address_key;
+    bool is_anonymous = false;
+  };
+  std::unordered_map<std::uint64_t, Established> established_rows;
+  std::size_t anonymous = 0;
   std::map<std::string, std::size_t> per_address;
   std::unique_ptr<BridgeSet> bridges;
   SteadyTime refusal_second;
@@ -267,6 +274,11 @@ void TlsFront::State::OnNewcomer(Newcomer* newcomer) {
 }
 
 void TlsFront::State::Establish(std::unique_ptr<Newcomer> newcomer) {
+  const bool is_anonymous = newcomer->stream->peer() == nullptr;
+  if (is_anonymous && anonymous >= limits.max_anonymous) {
+    HandshakeEnded(*newcomer, Outcome::kAnonymousLimit);
+    return Forget(AddressKey(newcomer->remote));
+  }
   Result<std::pair<UniqueFd, UniqueFd>> pair = MakePlainPair();
   if (!pair) {
     HandshakeEnded(*newcomer, Outcome::kNoResources);
@@ -275,7 +287,8 @@ void TlsFront::State::Establish(std::unique_ptr<Newcomer> newcomer) {
   HandshakeEnded(*newcomer, Outcome::kOk);
   metrics.connections.Add(1);
   ++established;
-  address_keys.emplace(newcomer->id, AddressKey(newcomer->remote));
+  established_rows.emplace(newcomer->id, Established{AddressKey(newcomer->remote), is_anonymous});
+  if (is_anonymous) ++anonymous;
   sink(FrontConnection{newcomer->id, std::move(pair->first), newcomer->stream->peer(),
                        newcomer->remote});
   bridges->Add(newcomer->id, std::move(newcomer->stream), std::move(pair->second));
@@ -320,9 +333,10 @@ void TlsFront::State::OnBridgeEnd(std::uint64_t id, BridgeEnd how) {
   metrics.ends[static_cast<std::size_t>(how)]->Add();
   metrics.connections.Add(-1);
   --established;
-  const auto key = address_keys.find(id);
-  Forget(key->second);
-  address_keys.erase(key);
+  const auto row = established_rows.find(id);
+  if (row->second.is_anonymous) --anonymous;
+  Forget(row->second.address_key);
+  established_rows.erase(row);
 }
 
 void TlsFront::State::HandshakeEnded(const Newcomer& newcomer, Outcome outcome) {
@@ -401,7 +415,7 @@ Result<std::unique_ptr<TlsFront>> TlsFront::Start(UniqueFd listener, ContextSour
   EnableKeepAlive(front->listener.get());  // accepted sockets inherit it
   SIGNET_TRY(front->loop, EventLoop::Create(clock));
   front->bridges = std::make_unique<BridgeSet>(
-      *front->loop, BridgeLimits{limits.idle_limit, limits.cut_at_expiry},
+      *front->loop, BridgeLimits{limits.idle_limit, limits.anonymous_limit, limits.cut_at_expiry},
       [front](std::uint64_t id, BridgeEnd how) { front->OnBridgeEnd(id, how); });
   SIGNET_RETURN_IF_ERROR(
       front->loop->Add(front->listener.get(), EPOLLIN, &front->listener_handler));

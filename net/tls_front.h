@@ -5,7 +5,7 @@
 // Each direction ends by itself: a close_notify becomes the end of the plain stream and the other
 // way round, and the other direction goes on. A connection that breaks, or is cut, closes the plain
 // end; towards the peer it ends without close_notify. Closing the plain end ends the connection
-// once the peer has ended too, or after two seconds.
+// once the peer has ended too, or two seconds after it took what was under way (thirty at most).
 //
 // Metrics: signet_tls_handshakes_total{result,reason}, signet_tls_connections,
 // signet_tls_ends_total{how}, signet_tls_accept_pauses_total{reason}.
@@ -29,6 +29,10 @@ struct TlsFrontLimits {
   std::size_t max_connections = 6000;
   std::size_t max_handshakes = 512;    // in progress; more wait in the accept queue
   std::size_t max_per_address = 4096;  // connections of one remote address
+  // Of max_connections, those without a certificate, each for a while only: whoever can connect
+  // must not keep out who can prove an identity.
+  std::size_t max_anonymous = 1024;
+  Duration anonymous_limit = std::chrono::minutes(2);
   Duration handshake_deadline = std::chrono::seconds(10);
   Duration idle_limit = std::chrono::hours(24);
   // A connection ends within a second of its peer's valid_until: a stream must not outlive the SVID

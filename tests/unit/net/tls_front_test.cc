@@ -462,6 +462,64 @@ TEST_CASE("an idle connection ends at its limit") {
   CHECK(world.Counted("signet_tls_ends_total{how=\"idle\"} 1"));
 }
 
+TEST_CASE("who shows no certificate has a share of the places, and each for a while") {
+  TlsFrontLimits limits;
+  limits.max_anonymous = 1;
+  limits.anonymous_limit = std::chrono::minutes(2);
+  test::FakeClock clock;
+  FrontWorld world(limits, &clock);
+  world.peers.server_options.client_certificate = ClientCertificate::kOptional;
+  world.SetContext(world.peers.Server());
+  const auto turn = [&] { world.front->CutWhere([](const PeerIdentity&) { return false; }); };
+  const auto anonymous = world.Dial(world.peers.AnonymousClient());
+  REQUIRE(anonymous);
+  const FrontConnection first = world.Next();
+  CHECK(first.peer == nullptr);
+  const auto one_more = world.Dial(world.peers.AnonymousClient());
+  REQUIRE(one_more);  // TLS 1.3: the client learns of it after its handshake
+  CHECK_FALSE(ReadOnce(one_more->plain.get()).starts_with("<ok"));
+  CHECK(world.HandshakesCounted("anonymous_limit", "dropped", 1));
+  const auto proven = world.Dial(world.peers.Client());
+  REQUIRE(proven);
+  const FrontConnection second = world.Next();
+  CHECK(second.peer != nullptr);
+  clock.Advance(std::chrono::minutes(1));
+  turn();
+  turn();
+  CHECK(world.front->connections() == 2);
+  clock.Advance(std::chrono::minutes(1));
+  turn();
+  turn();
+  CHECK(world.front->connections() == 1);
+  CHECK(ReadOnce(first.plain.get()) == "<eof>");
+  CHECK(world.Dial(world.peers.AnonymousClient()));
+  CHECK(world.Next().peer == nullptr);
+}
+
+TEST_CASE("a peer that reads nothing does not hold a connection whose plain end is gone") {
+  test::FakeClock clock;
+  FrontWorld world({}, &clock);
+  const auto dialed = world.Dial(world.peers.Client());
+  REQUIRE(dialed);
+  FrontConnection connection = world.Next();
+  const auto turn = [&] { world.front->CutWhere([](const PeerIdentity&) { return false; }); };
+  const Bytes block(64 * 1024);
+  pollfd writable{connection.plain.get(), POLLOUT, 0};
+  while (poll(&writable, 1, 300) == 1)
+    REQUIRE((send(writable.fd, block.data(), block.size(), MSG_NOSIGNAL) > 0 || errno == EAGAIN));
+  connection.plain.Reset();
+  turn();
+  turn();
+  clock.Advance(std::chrono::seconds(29));
+  turn();
+  turn();
+  CHECK(world.front->connections() == 1);
+  clock.Advance(std::chrono::seconds(1));
+  turn();
+  turn();
+  CHECK(world.front->connections() == 0);
+}
+
 TEST_CASE("StopAccepting closes the port and keeps connections") {
   FrontWorld world;
   const auto dialed = world.Dial(world.peers.Client());
