@@ -32,12 +32,14 @@ void BufferPool::Return(Buffer buffer) {
 }
 
 TlsBridge::TlsBridge(EventLoop& loop, BufferPool& pool, std::unique_ptr<TlsStream> stream,
-                     UniqueFd plain, std::function<void(BridgeEnd)> on_end)
+                     UniqueFd plain, std::uint64_t receive_limit,
+                     std::function<void(BridgeEnd)> on_end)
     : loop_(loop),
       pool_(pool),
       stream_(std::move(stream)),
       plain_(std::move(plain)),
       on_end_(std::move(on_end)),
+      receivable_(receive_limit),
       started_(loop.now()),
       last_active_(loop.now()) {}
 
@@ -79,6 +81,7 @@ void TlsBridge::Pump() {
     if (to_tls == Step::kGoOn) to_tls = StepToTls();
     if (to_plain == Step::kGoOn) to_plain = StepToPlain();
     if (to_plain == Step::kBroken) return End(BridgeEnd::kBroken);
+    if (to_plain == Step::kOverLimit) return End(BridgeEnd::kCut);
   }
   ReturnEmptyBuffers();
   if (ReachedEnd()) return End(BridgeEnd::kClosed);
@@ -117,6 +120,8 @@ TlsBridge::Step TlsBridge::StepToPlain() {
   lane.at = 0;
   lane.end = result.bytes;
   if (result.status == IoStatus::kError) return Step::kBroken;
+  if (result.bytes > receivable_) return Step::kOverLimit;
+  receivable_ -= result.bytes;
   if (result.status == IoStatus::kEof) lane.source_ended = true;
   if (result.status == IoStatus::kOk) last_active_ = loop_.now();
   const bool waits = result.status == IoStatus::kWantRead || result.status == IoStatus::kWantWrite;
@@ -219,8 +224,10 @@ BridgeSet::~BridgeSet() { loop_.Cancel(sweep_); }
 void BridgeSet::Add(std::uint64_t id, std::unique_ptr<TlsStream> stream, UniqueFd plain) {
   stream->UseScratch(scratch_);
   auto& bridge = bridges_[id];
-  bridge = std::make_unique<TlsBridge>(loop_, pool_, std::move(stream), std::move(plain),
-                                       [this, id](BridgeEnd how) { Finish(id, how); });
+  const auto receive_limit = stream->peer() == nullptr ? limits_.anonymous_bytes : UINT64_MAX;
+  bridge =
+      std::make_unique<TlsBridge>(loop_, pool_, std::move(stream), std::move(plain), receive_limit,
+                                  [this, id](BridgeEnd how) { Finish(id, how); });
   if (sweep_ == 0) sweep_ = loop_.RunAfter(kSweepEvery, [this] { Sweep(); });
   bridge->Start();
 }

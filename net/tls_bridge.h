@@ -32,15 +32,16 @@ enum class BridgeEnd {
   kBroken,   // the TLS side failed, or ended without close_notify
   kExpired,  // the peer's valid_until passed, or an anonymous one's time
   kIdle,
-  kCut,  // by CutWhere()
+  kCut,  // by CutWhere(), or an anonymous peer sent more than it may
 };
 
 class TlsBridge {
  public:
   // `stream` has shaken hands; `plain` is a non-blocking stream socket. `on_end` is called once,
   // last of all, and may destroy the bridge. The stream's descriptor is not registered.
+  // A peer that sends more than `receive_limit` bytes is cut.
   TlsBridge(EventLoop& loop, BufferPool& pool, std::unique_ptr<TlsStream> stream, UniqueFd plain,
-            std::function<void(BridgeEnd)> on_end);
+            std::uint64_t receive_limit, std::function<void(BridgeEnd)> on_end);
   ~TlsBridge();
   TlsBridge(const TlsBridge&) = delete;
   TlsBridge& operator=(const TlsBridge&) = delete;
@@ -70,7 +71,7 @@ class TlsBridge {
     bool writable = true;
     bool hung_up = false;  // an end or error was reported: no further edge tells of it
   };
-  enum class Step { kGoOn, kWait, kBroken };
+  enum class Step { kGoOn, kWait, kBroken, kOverLimit };
 
   void OnSide(bool is_tls, std::uint32_t events);
   void Pump();
@@ -90,6 +91,7 @@ class TlsBridge {
   Side tls_side_{this, true};
   Side plain_side_{this, false};
   Lane to_plain_, to_tls_;
+  std::uint64_t receivable_;  // bytes the peer may still send
   const SteadyTime started_;
   SteadyTime last_active_;
   EventLoop::TimerId again_ = 0;   // this turn's budget was spent
@@ -100,6 +102,7 @@ class TlsBridge {
 struct BridgeLimits {
   Duration idle_limit = std::chrono::hours(24);
   Duration anonymous_limit = std::chrono::hours(24);  // how long a peer without a certificate stays
+  std::uint64_t anonymous_bytes = UINT64_MAX;         // and how much it may send
   bool cut_at_expiry = true;
 };
 

@@ -415,7 +415,9 @@ Result<std::unique_ptr<TlsFront>> TlsFront::Start(UniqueFd listener, ContextSour
   EnableKeepAlive(front->listener.get());  // accepted sockets inherit it
   SIGNET_TRY(front->loop, EventLoop::Create(clock));
   front->bridges = std::make_unique<BridgeSet>(
-      *front->loop, BridgeLimits{limits.idle_limit, limits.anonymous_limit, limits.cut_at_expiry},
+      *front->loop,
+      BridgeLimits{limits.idle_limit, limits.anonymous_limit, limits.anonymous_bytes,
+                   limits.cut_at_expiry},
       [front](std::uint64_t id, BridgeEnd how) { front->OnBridgeEnd(id, how); });
   SIGNET_RETURN_IF_ERROR(
       front->loop->Add(front->listener.get(), EPOLLIN, &front->listener_handler));

@@ -33,6 +33,8 @@ struct TlsFrontLimits {
   // must not keep out who can prove an identity.
   std::size_t max_anonymous = 1024;
   Duration anonymous_limit = std::chrono::minutes(2);
+  // What one of them may send in all: the service behind may buffer it before it knows the caller.
+  std::uint64_t anonymous_bytes = 256 * 1024;
   Duration handshake_deadline = std::chrono::seconds(10);
   Duration idle_limit = std::chrono::hours(24);
   // A connection ends within a second of its peer's valid_until: a stream must not outlive the SVID

@@ -496,6 +496,31 @@ TEST_CASE("who shows no certificate has a share of the places, and each for a wh
   CHECK(world.Next().peer == nullptr);
 }
 
+TEST_CASE("who shows no certificate may send so much, and no more") {
+  TlsFrontLimits limits;
+  limits.anonymous_bytes = 100'000;
+  FrontWorld world(limits);
+  world.peers.server_options.client_certificate = ClientCertificate::kOptional;
+  world.SetContext(world.peers.Server());
+  const bool proven = GENERATE(false, true);
+  const auto dialed = world.Dial(proven ? world.peers.Client() : world.peers.AnonymousClient());
+  REQUIRE(dialed);
+  const FrontConnection connection = world.Next();
+  const Bytes allowed = Pattern(100'000, 5);
+  const std::jthread writer([&] {
+    WriteAll(dialed->plain.get(), allowed);
+    WriteAll(dialed->plain.get(), AsBytes("x"));
+    shutdown(dialed->plain.get(), SHUT_WR);
+  });
+  const std::size_t arrived = ReadToEnd(connection.plain.get()).size();
+  if (proven) {
+    CHECK(arrived == 100'001);
+  } else {
+    CHECK(arrived <= 100'000);
+    CHECK(world.Counted("signet_tls_ends_total{how=\"cut\"} 1"));
+  }
+}
+
 TEST_CASE("a peer that reads nothing does not hold a connection whose plain end is gone") {
   test::FakeClock clock;
   FrontWorld world({}, &clock);
