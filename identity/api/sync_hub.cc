@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::size_t kMaxQueuedChanges = 4096;
 constexpr std::size_t kStreamsPerAgent = 4;
+// Those that were told to end and do not read it included.
+constexpr std::size_t kUnfinishedStreamsPerAgent = 16;
 constexpr auto kJudgeInterval = std::chrono::seconds(1);
 
 const char* DenialText(AgentDenial denial) {
@@ -78,15 +80,23 @@ std::size_t SyncHub::streams() const {
 std::shared_ptr<SyncSession> SyncHub::Open(std::shared_ptr<StreamCall> call) {
   auto session = std::make_shared<SyncSession>(*this, std::move(call));
   std::shared_ptr<SyncSession> displaced;
+  bool is_full = false;
   bool stopping = false;
   {
     std::lock_guard lock(mutex_);
     auto& sessions = sessions_[session->caller().id];
-    if (sessions.size() >= kStreamsPerAgent) displaced = sessions.front();
-    sessions.push_back(session);
+    is_full = sessions.size() >= kUnfinishedStreamsPerAgent;
+    if (!is_full) {
+      // All before this one were told already.
+      if (sessions.size() >= kStreamsPerAgent)
+        displaced = sessions[sessions.size() - kStreamsPerAgent];
+      sessions.push_back(session);
+    }
     stopping = stopping_;
   }
   if (displaced) displaced->End({grpc::StatusCode::ABORTED, "too many streams of this agent"});
+  if (is_full)
+    session->End({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many unread streams of this agent"});
   if (stopping) session->End({grpc::StatusCode::UNAVAILABLE, "the server is shutting down"});
   return session;
 }

@@ -571,6 +571,20 @@ TEST_CASE("sync: an agent has so many streams and no more; the oldest goes") {
   CHECK(others.back().call->Idle());
 }
 
+TEST_CASE("sync: an agent that opens streams and reads none has a bounded number of them") {
+  World world;
+  const auto agent = world.Agent(1);
+  std::vector<World::Stream> streams;
+  for (int i = 0; i < 17; ++i) streams.push_back(world.Open(agent));
+  for (std::size_t i = 0; i < 12; ++i)
+    CHECK(streams[i].call->WaitEnd().error_code() == grpc::StatusCode::ABORTED);
+  for (std::size_t i = 12; i < 16; ++i) CHECK(streams[i].call->Idle());
+  CHECK(streams[16].call->WaitEnd().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(world.hub->streams() == 16);
+  streams[0].session->OnOver();
+  CHECK(world.Open(agent).call->Idle());
+}
+
 TEST_CASE("sync: at the end every stream is told, also one that comes late") {
   World world;
   const auto agent = world.Agent(1);
