@@ -42,7 +42,7 @@ void EntryService::Register(Router* router) {
             return Delete(request);
           }));
   router->AddStream(Path("SyncAuthorizedEntries"), [this](std::shared_ptr<StreamCall> call) {
-    return std::make_shared<EntrySync>(registry_, kSyncPageSize, std::move(call));
+    return std::make_shared<EntrySync>(registry_, authorizer_, kSyncPageSize, std::move(call));
   });
 }
 

@@ -15,7 +15,8 @@ inline constexpr std::size_t kSyncPageSize = 500;
 
 class EntryService {
  public:
-  explicit EntryService(Registry& registry) : registry_(registry) {}
+  EntryService(Registry& registry, const Authorizer& authorizer)
+      : registry_(registry), authorizer_(authorizer) {}
   void Register(Router* router);
 
  private:
@@ -35,6 +36,7 @@ class EntryService {
   DeleteResponse Delete(const DeleteRequest& request);
 
   Registry& registry_;
+  const Authorizer& authorizer_;
 };
 
 }  // namespace signet::identity

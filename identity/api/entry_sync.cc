@@ -19,6 +19,9 @@ void EntrySync::OnMessage(const grpc::ByteBuffer& message) {
   auto status = ParseMessage(message, &request);
   if (status && !began_) status = Begin(request);
   if (!status) return call_->End(ToGrpcStatus(status.error()));
+  // The stream may have been opened long before this message.
+  if (const auto denial = authorizer_.CheckAgent(*call_->caller()); denial != AgentDenial::kNone)
+    return call_->End(DeniedStatus("the agent may not sync any more", denial));
   if (!began_) {
     began_ = true;
     if (entries_.size() > page_size_) return SendRevisions();

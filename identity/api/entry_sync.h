@@ -12,8 +12,12 @@ namespace signet::identity {
 
 class EntrySync final : public StreamHandler {
  public:
-  EntrySync(Registry& registry, std::size_t page_size, std::shared_ptr<StreamCall> call)
-      : registry_(registry), page_size_(page_size), call_(std::move(call)) {}
+  EntrySync(Registry& registry, const Authorizer& authorizer, std::size_t page_size,
+            std::shared_ptr<StreamCall> call)
+      : registry_(registry),
+        authorizer_(authorizer),
+        page_size_(page_size),
+        call_(std::move(call)) {}
 
   void OnMessage(const grpc::ByteBuffer& message) override;
   void OnHalfClose() override { call_->End(grpc::Status::OK); }
@@ -25,6 +29,7 @@ class EntrySync final : public StreamHandler {
   void SendEntries(const Request& request);
 
   Registry& registry_;
+  const Authorizer& authorizer_;
   const std::size_t page_size_;
   const std::shared_ptr<StreamCall> call_;
   bool began_ = false;

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kCodes = 17;
 // Messages of a stream that may wait to be sent before the next request is read.
 constexpr std::size_t kReadAhead = 4;
+constexpr std::uint32_t kDenialLinesPerSecond = 20;  // each caller with any SVID can cause them
 
 // A call that is over before it began.
 class RefusedReactor final : public grpc::ServerGenericBidiReactor {
@@ -242,12 +243,13 @@ class StreamReactor final : public StreamCall {
 };
 
 Router::Router(const ConnectionTable& connections, const Authorizer& authorizer,
-               WorkerPool& workers, const Logger& log, Metrics& metrics)
+               WorkerPool& workers, const Clock& clock, const Logger& log, Metrics& metrics)
     : connections_(connections),
       authorizer_(authorizer),
       workers_(workers),
       log_(log),
       metrics_(metrics),
+      denial_lines_(clock, kDenialLinesPerSecond),
       unknown_calls_(metrics.Counter("signet_server_unknown_calls_total",
                                      "Calls of methods that do not exist.")) {
   for (const auto& rule : AllRules()) methods_[rule.method] = std::make_unique<Method>(rule);
@@ -290,11 +292,8 @@ Router::Admission Router::Admit(const std::string& path, const std::string& peer
   const auto verdict = authorizer_.Decide(method.rule, *admission.caller);
   if (verdict.kind == Verdict::Kind::kDenied) {
     admission.refusal = DeniedStatus("authorization denied for method " + path, verdict.denial);
-    if (admission.caller->kind != CallerKind::kAnonymous) {
-      log_.Info("call denied", {{"caller", admission.caller->Name()},
-                                {"method", path},
-                                {"denial", static_cast<int>(verdict.denial)}});
-    }
+    if (admission.caller->kind != CallerKind::kAnonymous)
+      LogDenial(*admission.caller, path, verdict);
     Count(&method, admission.refusal);
   } else if (!method.unary && !method.stream) {
     admission.refusal = {grpc::StatusCode::UNIMPLEMENTED,
@@ -305,6 +304,15 @@ Router::Admission Router::Admit(const std::string& path, const std::string& peer
     admission.promote = verdict.kind == Verdict::Kind::kPromote;
   }
   return admission;
+}
+
+void Router::LogDenial(const Caller& caller, const std::string& path, const Verdict& verdict) {
+  const auto left_out = denial_lines_.Admit();
+  if (!left_out) return;
+  log_.Info("call denied", {{"caller", caller.Name()},
+                            {"method", path},
+                            {"denial", static_cast<int>(verdict.denial)},
+                            {"not_listed_before", *left_out}});
 }
 
 grpc::ServerGenericBidiReactor* Router::CreateReactor(grpc::GenericCallbackServerContext* context) {

@@ -20,6 +20,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/metrics.h"
 #include "identity/api/authorization.h"
 #include "identity/api/caller.h"
@@ -79,7 +80,7 @@ using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_p
 class Router final : public grpc::CallbackGenericService {
  public:
   Router(const ConnectionTable& connections, const Authorizer& authorizer, WorkerPool& workers,
-         const Logger& log, Metrics& metrics);
+         const Clock& clock, const Logger& log, Metrics& metrics);
   ~Router() override;
 
   void AddUnary(std::string_view method, UnaryHandler handler);
@@ -97,6 +98,7 @@ class Router final : public grpc::CallbackGenericService {
   struct Admission;
 
   Admission Admit(const std::string& path, const std::string& peer);
+  void LogDenial(const Caller& caller, const std::string& path, const Verdict& verdict);
   void Count(Method* method, const grpc::Status& status);
 
   const ConnectionTable& connections_;
@@ -104,6 +106,7 @@ class Router final : public grpc::CallbackGenericService {
   WorkerPool& workers_;
   const Logger& log_;
   Metrics& metrics_;
+  LogLimiter denial_lines_;
   Counter& unknown_calls_;
   std::unordered_map<std::string_view, std::unique_ptr<Method>> methods_;
 };

@@ -86,6 +86,9 @@ void SvidService::RegisterTokens(Router* router) {
 Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
                                                          const BatchRequest& request) const {
   if (request.params().empty()) return Invalid("missing parameters");
+  // The call may have waited for a worker since it was authorized.
+  if (const auto node = registry_.FindNode(caller.id); !node || node->banned())
+    return Fail(Code::kPermissionDenied, kCallDenied, "the agent was banned or deleted meanwhile");
   SIGNET_RETURN_IF_ERROR(signing_.Take(caller, static_cast<std::size_t>(request.params_size())));
   std::unordered_map<std::string_view, EntryPtr> authorized;
   for (auto& entry : registry_.AuthorizedEntries(caller.id)) {

@@ -174,14 +174,14 @@ void Server::State::MakeApi() {
   signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   jwt_signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), config.limits.queued_calls);
-  router = std::make_unique<Router>(connections, *authorizer, *workers, log, metrics);
+  router = std::make_unique<Router>(connections, *authorizer, *workers, clock, log, metrics);
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
   hub->Register(router.get());
   agents = std::make_unique<AgentService>(
       AgentService::Parts{*registry, *issuer, *acknowledgements, clock, random, log},
       AgentServiceSettings{config.agent_id_selector, config.limit_attestation});
   agents->Register(router.get());
-  entries = std::make_unique<EntryService>(*registry);
+  entries = std::make_unique<EntryService>(*registry, *authorizer);
   entries->Register(router.get());
   bundles = std::make_unique<BundleService>(*registry, *authorizer, *acknowledgements);
   bundles->Register(router.get());
