@@ -77,14 +77,15 @@ class Registry {
                                      const std::string& page_token) const;
   std::size_t CountEntries(const EntryFilter& filter) const;
   // The entries an agent may hold: children of itself, of its aliases (node entries whose selectors
-  // its own include), and of those, recursively.
+  // its own include), and of those, recursively. What has expired counts no more, also before it is
+  // pruned.
   std::vector<EntryPtr> AuthorizedEntries(const SpiffeId& agent) const;
   // The attested nodes that `entry` concerns, sorted: the reverse of AuthorizedEntries(). For a
   // node entry, those whose selectors include its own. The entry itself need not be registered (any
   // more).
   std::vector<SpiffeId> AgentsConcerned(const Entry& entry) const;
-  // Whether an entry with admin or downstream set is there for a caller's ID; as in SPIRE an
-  // expired one counts until it is pruned.
+  // Whether an entry with admin or downstream set is there for a caller's ID. An expired one does
+  // not count (in SPIRE it does until it is pruned).
   bool HasAdminEntry(const SpiffeId& id) const;
   bool HasDownstreamEntry(const SpiffeId& id) const;
   // Removes entries whose expires_at has passed; answers how many.

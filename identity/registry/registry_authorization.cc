@@ -15,8 +15,10 @@ std::vector<EntryPtr> Registry::AuthorizedEntries(const SpiffeId& agent) const {
   std::unordered_set<SpiffeId> seen{server, agent};  // a parent is expanded once: cycles end
   std::vector<SpiffeId> parents;
   if (agent != server) parents.push_back(agent);
+  const std::int64_t now = state.Now();
   const std::shared_lock lock(state.memory_mutex);
   const auto expand = [&](const EntryPtr& entry) {
+    if (IsOver(*entry, now)) return;
     if (seen.insert(entry->spiffe_id).second) parents.push_back(entry->spiffe_id);
   };
   if (const NodePtr node = state.nodes.Find(agent); node != nullptr) {
@@ -26,6 +28,7 @@ std::vector<EntryPtr> Registry::AuthorizedEntries(const SpiffeId& agent) const {
     const SpiffeId parent = std::move(parents.back());
     parents.pop_back();
     state.entries.VisitChildren(parent, [&](const EntryPtr& entry) {
+      if (IsOver(*entry, now)) return;
       authorized.push_back(entry);
       expand(entry);
     });

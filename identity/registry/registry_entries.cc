@@ -59,7 +59,7 @@ Result<std::size_t> Registry::PruneExpiredEntries() {
   Change change;
   state.entries.Visit({}, 0, [&](const EntryTable::Row& row) {
     const EntryPtr& entry = row.second;
-    if (entry->expires_at != 0 && entry->expires_at < now) change.entries_removed.push_back(entry);
+    if (IsOver(*entry, now)) change.entries_removed.push_back(entry);
     return true;
   });
   if (change.entries_removed.empty()) return 0;
@@ -102,20 +102,22 @@ std::size_t Registry::CountEntries(const EntryFilter& filter) const {
   return count;
 }
 
-bool Registry::HasAdminEntry(const SpiffeId& id) const {
+bool Registry::State::HasLiveEntry(const SpiffeId& id, bool Entry::* right) const {
+  const std::int64_t now = Now();
   bool found = false;
-  const std::shared_lock lock(state_->memory_mutex);
-  state_->entries.VisitWithSpiffeId(id,
-                                    [&](const EntryPtr& entry) { found = found || entry->admin; });
+  const std::shared_lock lock(memory_mutex);
+  entries.VisitWithSpiffeId(id, [&](const EntryPtr& entry) {
+    found = found || ((*entry).*right && !IsOver(*entry, now));
+  });
   return found;
 }
 
+bool Registry::HasAdminEntry(const SpiffeId& id) const {
+  return state_->HasLiveEntry(id, &Entry::admin);
+}
+
 bool Registry::HasDownstreamEntry(const SpiffeId& id) const {
-  bool found = false;
-  const std::shared_lock lock(state_->memory_mutex);
-  state_->entries.VisitWithSpiffeId(
-      id, [&](const EntryPtr& entry) { found = found || entry->downstream; });
-  return found;
+  return state_->HasLiveEntry(id, &Entry::downstream);
 }
 
 }  // namespace signet::identity

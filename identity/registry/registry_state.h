@@ -20,6 +20,11 @@
 
 namespace signet::identity {
 
+// Its time is over: it grants nothing from then on, also while it waits to be pruned.
+inline bool IsOver(const Entry& entry, std::int64_t now) {
+  return entry.expires_at != 0 && entry.expires_at < now;
+}
+
 struct Registry::State {
   State(Store& the_store, TrustDomain the_trust_domain, const Clock& the_clock, Random& the_random)
       : store(the_store),
@@ -38,6 +43,8 @@ struct Registry::State {
   std::vector<EntryOutcome> PublishEntries(const EntryBatch& batch,
                                            std::vector<EntryOutcome> outcomes);
   std::int64_t Now() const { return UnixSeconds(clock.Now()); }
+  // Whether an entry of `id` that has not ended has this right.
+  bool HasLiveEntry(const SpiffeId& id, bool Entry::* right) const;
 
   Store& store;
   const TrustDomain trust_domain;

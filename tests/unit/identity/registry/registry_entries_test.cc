@@ -456,7 +456,6 @@ TEST_CASE_METHOD(RegistryFixture,
   CHECK(!registry->HasAdminEntry(Id("/w1")));
   Entry entry = MakeEntry(1);
   entry.admin = true;
-  entry.expires_at = 1;
   Create(entry);
   Entry other = MakeEntry(1, "/elsewhere");
   other.id = "other";
@@ -468,8 +467,24 @@ TEST_CASE_METHOD(RegistryFixture,
   CHECK(!registry->HasDownstreamEntry(Id("/w2")));
   CHECK(registry->DeleteEntries(std::vector<std::string>{"other"})[0]);
   CHECK(!registry->HasDownstreamEntry(Id("/w1")));
-  CHECK(registry->PruneExpiredEntries().value() == 1);
+  CHECK(registry->DeleteEntries(std::vector<std::string>{entry.id})[0]);
   CHECK(!registry->HasAdminEntry(Id("/w1")));
+}
+
+TEST_CASE_METHOD(RegistryFixture,
+                 "registry: the rights of an entry end with its time, before it is pruned") {
+  Entry entry = MakeEntry(1);
+  entry.admin = true;
+  entry.downstream = true;
+  entry.expires_at = UnixSeconds(clock.Now());
+  Create(entry);
+  CHECK(registry->HasAdminEntry(Id("/w1")));
+  CHECK(registry->HasDownstreamEntry(Id("/w1")));
+  CHECK(registry->AuthorizedEntries(entry.parent_id).size() == 1);
+  clock.Advance(std::chrono::seconds(1));
+  CHECK(!registry->HasAdminEntry(Id("/w1")));
+  CHECK(!registry->HasDownstreamEntry(Id("/w1")));
+  CHECK(registry->AuthorizedEntries(entry.parent_id).empty());
 }
 
 TEST_CASE_METHOD(
