@@ -1,8 +1,13 @@
 #include "base/log.h"
 
-#include <spdlog/sinks/null_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <limits.h>
+#include <poll.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
 
 namespace signet {
 namespace {
@@ -33,6 +38,65 @@ std::string_view LevelName(LogLevel level) {
 bool NeedsQuotes(std::string_view value) {
   return value.empty() || value.find_first_of(" =\"") != std::string_view::npos;
 }
+
+// Writes lines to stderr as long as whoever reads it takes them, and never waits: event loops write
+// here. What is left out is counted and told with the next line that is taken.
+class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit StderrSink(LogFormat format) : format_(format) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (left_out_ > 0 && !TellLoss(message)) {
+      ++left_out_;
+      return;
+    }
+    if (!WriteLine(message)) ++left_out_;
+  }
+  void flush_() override {}
+
+ private:
+  bool TellLoss(const spdlog::details::log_msg& after) {
+    constexpr std::string_view kText = "lines left out: stderr was not read";
+    const std::string text = format_ == LogFormat::kJson
+                                 ? fmt::format(R"("message":"{}","count":"{}")", kText, left_out_)
+                                 : fmt::format("{} count={}", kText, left_out_);
+    if (!WriteLine({after.logger_name, spdlog::level::warn, text})) return false;
+    left_out_ = 0;
+    return true;
+  }
+
+  bool WriteLine(const spdlog::details::log_msg& message) {
+    spdlog::memory_buf_t line;
+    if (cut_) line.push_back('\n');  // the last one broke off
+    formatter_->format(message, line);
+    return WriteAll({line.data(), line.size()});
+  }
+
+  // A pipe that is ready takes PIPE_BUF bytes at once.
+  bool WriteAll(std::string_view rest) {
+    const std::size_t size = rest.size();
+    while (!rest.empty()) {
+      pollfd polled{STDERR_FILENO, POLLOUT, 0};
+      const bool ready = ::poll(&polled, 1, 0) == 1 && polled.revents == POLLOUT;
+      const ssize_t put =
+          ready ? ::write(STDERR_FILENO, rest.data(), std::min<std::size_t>(rest.size(), PIPE_BUF))
+                : -1;
+      if (put < 0 && ready && errno == EINTR) continue;
+      if (put < 0) {
+        cut_ = cut_ || rest.size() < size;
+        return false;
+      }
+      rest.remove_prefix(static_cast<std::size_t>(put));
+      cut_ = !rest.empty();
+    }
+    return true;
+  }
+
+  const LogFormat format_;
+  std::uint64_t left_out_ = 0;
+  bool cut_ = false;
+};
 
 constexpr char32_t kReplacement = 0xfffd;
 
@@ -103,7 +167,7 @@ std::string EscapeForLog(std::string_view text, std::size_t limit) {
 }
 
 Logger::Logger(std::string program, LogLevel level, LogFormat format) : format_(format) {
-  auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  auto sink = std::make_shared<StderrSink>(format);
   logger_ = std::make_shared<spdlog::logger>(program, sink);
   logger_->set_pattern(format == LogFormat::kJson
                            ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","program":"%n",%v})"

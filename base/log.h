@@ -1,7 +1,7 @@
 // Structured log lines: a sentence and fields, as text for people or JSON for machines, to stderr.
 // Passed through constructors. Never give it a secret: there is no type here that would hide one.
 //
-// Threads: safe from any thread.
+// Threads: safe from any thread. Never waits: what stderr does not take is left out and counted.
 #pragma once
 
 #include <fmt/format.h>

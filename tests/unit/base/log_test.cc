@@ -1,5 +1,9 @@
 #include "base/log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 namespace signet {
@@ -46,6 +50,60 @@ TEST_CASE("a cut never falls inside a character") {
   CHECK(EscapeForLog("aé", 2) == "a...");
   CHECK(EscapeForLog("aé", 3) == "aé");
   CHECK(EscapeForLog("a\xf0\x9f\x94\x91z", 4) == "a...");
+}
+
+// A pipe in place of stderr while it lives.
+class StderrPipe {
+ public:
+  StderrPipe() {
+    REQUIRE(pipe2(ends_, O_CLOEXEC) == 0);
+    REQUIRE(fcntl(ends_[0], F_SETFL, O_NONBLOCK) == 0);
+    REQUIRE(dup2(ends_[1], STDERR_FILENO) == STDERR_FILENO);
+  }
+  ~StderrPipe() {
+    dup2(saved_, STDERR_FILENO);
+    for (const int fd : {saved_, ends_[0], ends_[1]}) close(fd);
+  }
+  std::string Read() const {
+    std::string all;
+    char buffer[4096];
+    for (ssize_t got = 0; (got = read(ends_[0], buffer, sizeof buffer)) > 0;)
+      all.append(buffer, static_cast<std::size_t>(got));
+    return all;
+  }
+
+ private:
+  const int saved_ = dup(STDERR_FILENO);
+  int ends_[2] = {-1, -1};
+};
+
+TEST_CASE("a logger does not wait for whoever reads its lines, and says how many it left out") {
+  const bool is_json = GENERATE(false, true);
+  const StderrPipe reader;
+  const Logger logger("test", LogLevel::kInfo, is_json ? LogFormat::kJson : LogFormat::kText);
+  constexpr int kLines = 1000;  // with 500 bytes each: several times what a pipe holds
+  for (int i = 0; i < kLines; ++i) logger.Info(std::string(500, 'x'));
+  const std::string taken = reader.Read();
+  const auto count = std::count(taken.begin(), taken.end(), '\n');
+  CHECK(count > 10);
+  CHECK(count < kLines);
+  CHECK(taken.ends_with('\n'));
+  logger.Info("on again");
+  const std::string after = reader.Read();
+  const std::string lost = std::to_string(kLines - count);
+  CHECK_THAT(after,
+             Catch::Contains(is_json ? "\"count\":\"" + lost + "\"}\n" : "count=" + lost + "\n"));
+  CHECK_THAT(after, Catch::Contains("on again"));
+  CHECK(std::count(after.begin(), after.end(), '\n') == 2);
+}
+
+TEST_CASE("a line longer than a pipe takes at once arrives whole") {
+  const StderrPipe reader;
+  const Logger logger("test", LogLevel::kInfo, LogFormat::kText);
+  logger.Info("long", {{"a", std::string(4096, 'a')}, {"b", std::string(4096, 'b')}});
+  const std::string taken = reader.Read();
+  CHECK_THAT(taken, Catch::Contains(std::string(4096, 'a')));
+  CHECK(taken.ends_with(std::string(4096, 'b') + "\n"));
 }
 
 TEST_CASE("levels are read by name and anything else is refused") {
