@@ -86,9 +86,7 @@ void SvidService::RegisterTokens(Router* router) {
 Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
                                                          const BatchRequest& request) const {
   if (request.params().empty()) return Invalid("missing parameters");
-  // The call may have waited for a worker since it was authorized.
-  if (const auto node = registry_.FindNode(caller.id); !node || node->banned())
-    return Fail(Code::kPermissionDenied, kCallDenied, "the agent was banned or deleted meanwhile");
+  SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
   SIGNET_RETURN_IF_ERROR(signing_.Take(caller, static_cast<std::size_t>(request.params_size())));
   std::unordered_map<std::string_view, EntryPtr> authorized;
   for (auto& entry : registry_.AuthorizedEntries(caller.id)) {
@@ -184,6 +182,11 @@ Result<SvidService::MintResponse> SvidService::Mint(const Caller& caller,
   return response;
 }
 
+Status SvidService::CheckStillAttested(const Caller& caller) const {
+  if (const auto node = registry_.FindNode(caller.id); node && !node->banned()) return {};
+  return Fail(Code::kPermissionDenied, kCallDenied, "the agent was banned or deleted meanwhile");
+}
+
 EntryPtr SvidService::FindAuthorized(const Caller& caller, const std::string& entry_id) const {
   const auto entries = registry_.AuthorizedEntries(caller.id);
   const auto found = std::ranges::find(entries, entry_id, [](const EntryPtr& e) { return e->id; });
@@ -209,6 +212,7 @@ Result<SvidService::JwtSvid> SvidService::MintJwt(const Caller& caller,
 Result<SvidService::JwtSvid> SvidService::NewJwt(const Caller& caller,
                                                  const NewJwtRequest& request) const {
   if (jwt_issuer_ == nullptr) return Fail(Code::kUnimplemented, kJwtDisabled);
+  SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
   SIGNET_RETURN_IF_ERROR(jwt_signing_.Take(caller, 1));
   const auto entry = FindAuthorized(caller, request.entry_id());
   if (!entry) return Fail(Code::kNotFound, kEntryNotFound, "entry not found or not authorized");
