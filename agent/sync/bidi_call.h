@@ -27,7 +27,7 @@ class BidiCall final : private grpc::ClientBidiReactor<Request, Response> {
     this->AddHold();  // operations are started from outside the reactions
     this->StartCall();
   }
-  ~BidiCall() {
+  ~BidiCall() override {
     if (!finished_) {
       Cancel();
       Finish();

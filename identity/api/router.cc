@@ -108,7 +108,7 @@ class UnaryReactor final : public grpc::ServerGenericBidiReactor {
   void Reply(Answer answer) {
     router_.Count(admission_.method, answer.status);
     if (!answer.status.ok()) return Finish(std::move(answer.status));
-    answer_ = std::move(answer.message);
+    answer_ = answer.message;  // shares the bytes
     StartWriteAndFinish(&answer_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
