@@ -317,6 +317,53 @@ BundleMask MaskFromProto(const types::BundleMask* proto) {
           .sequence_number = proto->sequence_number()};
 }
 
+Result<std::vector<X509BundleAuthority>> X509AuthoritiesFromProto(
+    const google::protobuf::RepeatedPtrField<types::X509Certificate>& proto,
+    std::string_view field) {
+  std::vector<X509BundleAuthority> authorities;
+  for (const auto& authority : proto) {
+    auto certificate = ca::Certificate::Parse(AsBytes(authority.asn1()));
+    if (!certificate)
+      return Invalid(field, "unable to parse X.509 authority: " + certificate.error().Message());
+    authorities.push_back({.certificate = std::move(*certificate)});
+  }
+  return authorities;
+}
+
+Result<JwtBundleAuthority> JwtAuthorityFromProto(const types::JWTKey& proto,
+                                                 std::string_view field) {
+  if (proto.key_id().empty())
+    return Invalid(field, "unable to parse JWT authority: missing key ID");
+  if (auto key = ca::PublicKey::FromSpki(AsBytes(proto.public_key())); !key)
+    return Invalid(field, "unable to parse JWT authority: " + key.error().Message());
+  return JwtBundleAuthority{.key_id = proto.key_id(),
+                            .public_key = ToBytes(AsBytes(proto.public_key())),
+                            .expires_at = proto.expires_at()};
+}
+
+Result<Bundle> ReadBundle(const types::Bundle& proto, std::string_view field) {
+  Bundle bundle;
+  SIGNET_TRY(bundle.x509_authorities, X509AuthoritiesFromProto(proto.x509_authorities(), field));
+  for (const auto& key : proto.jwt_authorities()) {
+    SIGNET_TRY(auto authority, JwtAuthorityFromProto(key, field));
+    bundle.jwt_authorities.push_back(std::move(authority));
+  }
+  bundle.refresh_hint = proto.refresh_hint();
+  bundle.sequence_number = proto.sequence_number();
+  return bundle;
+}
+
+void WriteJwtAuthorities(const Bundle& bundle,
+                         google::protobuf::RepeatedPtrField<types::JWTKey>* proto) {
+  for (const auto& authority : bundle.jwt_authorities) {
+    auto* added = proto->Add();
+    added->set_public_key(ToString(authority.public_key));
+    added->set_key_id(authority.key_id);
+    added->set_expires_at(authority.expires_at);
+    added->set_tainted(authority.tainted);
+  }
+}
+
 void WriteBundle(const Bundle& bundle, const BundleMask& mask, types::Bundle* proto) {
   proto->set_trust_domain(bundle.trust_domain.name());
   if (mask.x509_authorities) {
@@ -327,13 +374,7 @@ void WriteBundle(const Bundle& bundle, const BundleMask& mask, types::Bundle* pr
     }
   }
   if (mask.jwt_authorities) {
-    for (const auto& authority : bundle.jwt_authorities) {
-      auto* added = proto->add_jwt_authorities();
-      added->set_public_key(ToString(authority.public_key));
-      added->set_key_id(authority.key_id);
-      added->set_expires_at(authority.expires_at);
-      added->set_tainted(authority.tainted);
-    }
+    WriteJwtAuthorities(bundle, proto->mutable_jwt_authorities());
   }
   if (mask.refresh_hint) proto->set_refresh_hint(bundle.refresh_hint);
   if (mask.sequence_number) proto->set_sequence_number(bundle.sequence_number);

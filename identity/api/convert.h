@@ -60,6 +60,16 @@ struct BundleMask {
   bool x509_authorities = true, jwt_authorities = true, refresh_hint = true, sequence_number = true;
 };
 BundleMask MaskFromProto(const spire::api::types::BundleMask* proto);
+// `field` names what is wrong in the error. Taints are not the caller's to state.
+Result<std::vector<X509BundleAuthority>> X509AuthoritiesFromProto(
+    const google::protobuf::RepeatedPtrField<spire::api::types::X509Certificate>& proto,
+    std::string_view field);
+Result<JwtBundleAuthority> JwtAuthorityFromProto(const spire::api::types::JWTKey& proto,
+                                                 std::string_view field);
+// All but the trust domain.
+Result<Bundle> ReadBundle(const spire::api::types::Bundle& proto, std::string_view field);
+void WriteJwtAuthorities(const Bundle& bundle,
+                         google::protobuf::RepeatedPtrField<spire::api::types::JWTKey>* proto);
 void WriteBundle(const Bundle& bundle, const BundleMask& mask, spire::api::types::Bundle* proto);
 
 // SVIDs.

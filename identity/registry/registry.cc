@@ -35,10 +35,8 @@ Status Registry::State::Load() {
   SIGNET_TRY(std::vector<Node> loaded_nodes, store.LoadNodes());
   for (Node& node : loaded_nodes) nodes.Put(std::make_shared<const Node>(std::move(node)));
   SIGNET_TRY(std::vector<Bundle> loaded_bundles, store.LoadBundles());
-  for (Bundle& bundle : loaded_bundles) {
-    const TrustDomain key = bundle.trust_domain;
-    bundles[key] = std::make_shared<const Bundle>(std::move(bundle));
-  }
+  for (Bundle& bundle : loaded_bundles)
+    PutBundle(std::make_shared<const Bundle>(std::move(bundle)));
   if (bundles.contains(trust_domain)) return {};
   const std::lock_guard changing(change_mutex);
   Bundle own;
@@ -60,14 +58,25 @@ Status Registry::State::Publish(Change& change, const std::function<Status(Trans
   return {};
 }
 
+void Registry::State::PutBundle(BundlePtr bundle) {
+  if (!bundles.contains(bundle->trust_domain))
+    bundle_order.emplace(next_bundle++, bundle->trust_domain);
+  bundles[bundle->trust_domain] = std::move(bundle);
+}
+
+void Registry::State::RemoveBundle(const TrustDomain& removed) {
+  bundles.erase(removed);
+  std::erase_if(bundle_order, [&](const auto& numbered) { return numbered.second == removed; });
+}
+
 void Registry::State::Apply(const Change& change) {
   const std::unique_lock lock(memory_mutex);
   for (const EntryPtr& entry : change.entries_removed) entries.Remove(entry->id);
   for (const EntryPtr& entry : change.entries_put) entries.Put(entry);
   for (const NodePtr& node : change.nodes_removed) nodes.Remove(node->id);
   for (const NodePtr& node : change.nodes_put) nodes.Put(node);
-  for (const TrustDomain& removed : change.bundles_removed) bundles.erase(removed);
-  for (const BundlePtr& bundle : change.bundles_put) bundles[bundle->trust_domain] = bundle;
+  for (const TrustDomain& removed : change.bundles_removed) RemoveBundle(removed);
+  for (const BundlePtr& bundle : change.bundles_put) PutBundle(bundle);
   revision = change.revision;
 }
 

@@ -18,6 +18,7 @@
 namespace signet::identity {
 
 inline constexpr Reason kFederatedBundleUnknown{"unable to find federated bundle"};
+inline constexpr Reason kBundleInUse{"entries federate with the bundle"};
 inline constexpr Reason kTokenExpired{"join token expired"};
 
 using EntryPtr = std::shared_ptr<const Entry>;
@@ -54,6 +55,11 @@ struct EntryUpdate {
   Entry entry;     // .id says which
   EntryMask mask;  // fields taken from `entry`
 };
+
+// What becomes of the entries that federate with a bundle that is removed: they keep it from being
+// removed, are removed with it, or federate with it no longer. The last leaves their revision
+// numbers alone, as SPIRE does.
+enum class BundleRemoval { kRestrict, kDelete, kDissociate };
 
 class Registry {
  public:
@@ -122,6 +128,18 @@ class Registry {
   BundlePtr FindBundle(const TrustDomain& trust_domain) const;
   std::vector<BundlePtr> FederatedBundles() const;
   Result<BundlePtr> ChangeOwnBundle(const std::function<Status(Bundle&)>& change);
+  // Runs `change` on the bundle of another trust domain, or on an empty one when `exists` is false,
+  // and stores the result; when `change` fails, nothing is stored.
+  Result<BundlePtr> ChangeFederatedBundle(
+      const TrustDomain& trust_domain,
+      const std::function<Status(Bundle& bundle, bool exists)>& change);
+  // NOT_FOUND (kFederatedBundleUnknown) when there is none; kBundleInUse (FAILED_PRECONDITION) when
+  // entries federate with it and `removal` is kRestrict.
+  Status RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRemoval removal);
+  // In order of creation. As in SPIRE the own bundle takes a place of the page it falls on, but is
+  // left out. Tokens as ListEntries() has them.
+  Result<Page<BundlePtr>> ListFederatedBundles(std::size_t page_size,
+                                               const std::string& page_token) const;
 
   // Called after each change, in revision order, on the changing thread, outside the read lock:
   // must be quick, and must not change the registry or its observers. A change may be empty

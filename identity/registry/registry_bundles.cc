@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "identity/registry/registry.h"
 #include "identity/registry/registry_state.h"
 
@@ -36,6 +38,72 @@ Result<BundlePtr> Registry::ChangeOwnBundle(const std::function<Status(Bundle&)>
   published.bundles_put.push_back(std::make_shared<const Bundle>(std::move(next)));
   SIGNET_RETURN_IF_ERROR(state.Publish(published));
   return published.bundles_put.front();
+}
+
+Result<BundlePtr> Registry::ChangeFederatedBundle(
+    const TrustDomain& trust_domain, const std::function<Status(Bundle&, bool)>& change) {
+  State& state = *state_;
+  CHECK_TRUE(trust_domain != state.trust_domain);
+  const std::lock_guard changing(state.change_mutex);
+  const auto found = state.bundles.find(trust_domain);
+  const BundlePtr current = found == state.bundles.end() ? nullptr : found->second;
+  Bundle next = current == nullptr ? Bundle() : *current;
+  SIGNET_RETURN_IF_ERROR(change(next, current != nullptr));
+  next.trust_domain = trust_domain;
+  if (current != nullptr && next == *current) return current;
+  Change published;
+  published.bundles_put.push_back(std::make_shared<const Bundle>(std::move(next)));
+  SIGNET_RETURN_IF_ERROR(state.Publish(published));
+  return published.bundles_put.front();
+}
+
+Status Registry::RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRemoval removal) {
+  State& state = *state_;
+  CHECK_TRUE(trust_domain != state.trust_domain);
+  const std::lock_guard changing(state.change_mutex);
+  if (!state.bundles.contains(trust_domain)) return Fail(Code::kNotFound, kFederatedBundleUnknown);
+  Change change;
+  change.bundles_removed.push_back(trust_domain);
+  std::vector<EntryPtr> federating;
+  state.entries.Visit({}, 0, [&](const EntryTable::Row& row) {
+    const auto& domains = row.second->federates_with;
+    if (std::ranges::find(domains, trust_domain) != domains.end()) federating.push_back(row.second);
+    return true;
+  });
+  if (removal == BundleRemoval::kRestrict && !federating.empty()) {
+    return Fail(Code::kFailedPrecondition, kBundleInUse,
+                std::to_string(federating.size()) + " registration entries");
+  }
+  for (const EntryPtr& entry : federating) {
+    if (removal == BundleRemoval::kDelete) {
+      change.entries_removed.push_back(entry);
+      continue;
+    }
+    Entry next = *entry;
+    std::erase(next.federates_with, trust_domain);
+    change.entries_put.push_back(std::make_shared<const Entry>(std::move(next)));
+  }
+  return state.Publish(change);
+}
+
+Result<Page<BundlePtr>> Registry::ListFederatedBundles(std::size_t page_size,
+                                                       const std::string& page_token) const {
+  const State& state = *state_;
+  std::uint64_t last = 0;
+  if (page_size != 0 && !page_token.empty()) {
+    SIGNET_TRY(last, state.page_tokens.Parse(Listing::kBundles, page_token));
+  }
+  Page<BundlePtr> page;
+  std::size_t taken = 0;
+  const std::shared_lock lock(state.memory_mutex);
+  for (auto at = state.bundle_order.upper_bound(last); at != state.bundle_order.end(); ++at) {
+    if (page_size != 0 && taken == page_size) break;
+    ++taken;
+    last = at->first;
+    if (at->second != state.trust_domain) page.items.push_back(state.bundles.at(at->second));
+  }
+  if (page_size != 0 && taken != 0) page.next = state.page_tokens.Make(Listing::kBundles, last);
+  return page;
 }
 
 }  // namespace signet::identity

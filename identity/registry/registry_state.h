@@ -58,6 +58,8 @@ struct Registry::State {
   EntryTable entries;
   NodeTable nodes;
   std::map<TrustDomain, BundlePtr> bundles;
+  std::map<std::uint64_t, TrustDomain> bundle_order;  // numbered as they were created
+  std::uint64_t next_bundle = 1;
   Revision revision = 0;
 
   std::mutex observers_mutex;
@@ -65,6 +67,8 @@ struct Registry::State {
   std::uint64_t next_observer = 1;
 
  private:
+  void PutBundle(BundlePtr bundle);
+  void RemoveBundle(const TrustDomain& removed);
   void Apply(const Change& change);
   void Notify(const Change& change);
 };

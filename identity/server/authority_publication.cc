@@ -28,8 +28,10 @@ bool IsSame(const AuthorityRecord& record, const JwtBundleAuthority& authority) 
 
 WallTime EndOf(const X509BundleAuthority& authority) { return authority.certificate.not_after(); }
 WallTime EndOf(const JwtBundleAuthority& authority) {
-  // 0: no end is stated, so there is none.
-  return authority.expires_at == 0 ? WallTime::max() : FromUnixSeconds(authority.expires_at);
+  // 0: no end is stated, so there is none; and one may be stated that WallTime cannot name.
+  if (authority.expires_at == 0 || authority.expires_at > UnixSeconds(WallTime::max()))
+    return WallTime::max();
+  return FromUnixSeconds(std::max<std::int64_t>(authority.expires_at, 0));
 }
 
 template <class Authority>
@@ -72,6 +74,26 @@ void RevokeIn(std::vector<Authority>& authorities, std::string_view id) {
   std::erase_if(authorities, [&](const Authority& authority) { return IsNamed(authority, id); });
 }
 
+// What is there and tainted must not come back untainted.
+void Merge(const std::vector<X509BundleAuthority>& added,
+           std::vector<X509BundleAuthority>& authorities) {
+  for (const auto& authority : added) {
+    if (std::ranges::find(authorities, authority.certificate, &X509BundleAuthority::certificate) ==
+        authorities.end())
+      authorities.push_back(authority);
+  }
+}
+void Merge(const std::vector<JwtBundleAuthority>& added,
+           std::vector<JwtBundleAuthority>& authorities) {
+  for (const auto& authority : added) {
+    const auto is_same = [&](const JwtBundleAuthority& other) {
+      return other.key_id == authority.key_id && other.public_key == authority.public_key &&
+             (other.tainted || other.expires_at == authority.expires_at);
+    };
+    if (std::ranges::none_of(authorities, is_same)) authorities.push_back(authority);
+  }
+}
+
 bool Uses(const AuthorityRecord& record, std::string_view type, ca::AuthorityState state,
           std::string_view key_id) {
   return record.type == type && record.slot.state == state && record.slot.key_id == key_id;
@@ -111,6 +133,11 @@ void PruneBundle(std::span<const AuthorityRecord> records, WallTime now, Bundle&
   const auto prunable = [&](const auto& authority) { return IsPrunable(authority, records, now); };
   std::erase_if(bundle.x509_authorities, prunable);
   std::erase_if(bundle.jwt_authorities, prunable);
+}
+
+void AddAuthorities(const Bundle& added, Bundle& bundle) {
+  Merge(added.x509_authorities, bundle.x509_authorities);
+  Merge(added.jwt_authorities, bundle.jwt_authorities);
 }
 
 Publication PublicationOf(const Bundle& bundle, std::string_view type, std::string_view id) {

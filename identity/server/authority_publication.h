@@ -18,6 +18,9 @@ bool IsPublished(const AuthorityRecord& record, const Bundle& bundle);
 // Adds it to the bundle unless it is there. Fails when the record's certificate does not parse.
 Status Publish(const AuthorityRecord& record, Bundle& bundle);
 
+// Adds what is not there yet. What is there and tainted stays tainted.
+void AddAuthorities(const Bundle& added, Bundle& bundle);
+
 // Whether `bundle` holds authorities, recorded or not, that ended longer ago than the prune margin
 // (24 h, or their lifetime where it is recorded and shorter).
 bool HasPrunable(const Bundle& bundle, std::span<const AuthorityRecord> records, WallTime now);

@@ -105,6 +105,7 @@ struct Server::State {
   std::unique_ptr<Authorizer> authorizer;
   std::unique_ptr<RateLimiter> signing;
   std::unique_ptr<RateLimiter> jwt_signing;
+  std::unique_ptr<RateLimiter> publishing;
   std::unique_ptr<SyncHub> hub;
   std::unique_ptr<AgentService> agents;
   std::unique_ptr<EntryService> entries;
@@ -173,6 +174,7 @@ void Server::State::MakeApi() {
                                             AuthorizationSettings{config.admin_ids, kRenewalGrace});
   signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   jwt_signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
+  publishing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), config.limits.queued_calls);
   router = std::make_unique<Router>(connections, *authorizer, *workers, clock, log, metrics);
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
@@ -183,7 +185,8 @@ void Server::State::MakeApi() {
   agents->Register(router.get());
   entries = std::make_unique<EntryService>(*registry, *authorizer);
   entries->Register(router.get());
-  bundles = std::make_unique<BundleService>(*registry, *authorizer, *acknowledgements);
+  bundles = std::make_unique<BundleService>(
+      BundleService::Parts{*registry, *authorizer, *acknowledgements, *publishing, log});
   bundles->Register(router.get());
   svids = std::make_unique<SvidService>(
       SvidService::Parts{*registry, *issuer, jwt_issuer.get(), *signing, *jwt_signing});
