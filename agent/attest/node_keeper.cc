@@ -131,7 +131,14 @@ Status NodeKeeper::RenewOnce() {
     return Fail(Code::kInternal, kNodeSvidWrong,
                 renewed.id.ToString() + " instead of " + current->id.ToString());
   const WallTime expires = renewed.not_after();
-  SIGNET_RETURN_IF_ERROR(state_.RenewIdentity(std::move(renewed)));
+  if (const Status kept = state_.RenewIdentity(renewed); !kept) {
+    // A failing disk may take the next one: the old one is let go only when its end is near.
+    const Duration life = current->not_after() - current->not_before();
+    if (clock_.Now() < current->not_after() - life / 3) return kept;
+    log_.Error("the new agent SVID is in use but not on disk: a restart now needs a new join token",
+               {{"error", kept.error().Message()}});
+    state_.UseUnkept(std::move(renewed));
+  }
   renewals_.Add();
   log_.Info("agent SVID renewed", {{"expires", FormatTime(expires)}});
   return {};
@@ -152,7 +159,14 @@ void NodeKeeper::RequestStop() {
 
 void NodeKeeper::Stop() {
   RequestStop();
-  if (thread_.joinable()) thread_.join();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  KeepUnkept();
+}
+
+void NodeKeeper::KeepUnkept() {
+  if (const Status kept = state_.Keep(); !kept)
+    log_.Warn("the agent SVID in use is still not on disk", {{"error", kept.error().Message()}});
 }
 
 void NodeKeeper::Wake() {
@@ -176,6 +190,7 @@ void NodeKeeper::Loop() {
   unsigned failures = 0;
   Duration nap = Duration::zero();
   while (Pause(nap)) {
+    KeepUnkept();
     const auto current = state_.identity();
     if (current != planned) {
       const bool is_new = planned != nullptr;  // else: as found at the start

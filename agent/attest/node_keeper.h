@@ -44,7 +44,8 @@ class NodeKeeper {
   Status AttestUntilDone();
   // With a token that was not used up before; fails with kNoJoinToken when there is none.
   Status AttestOnce();
-  // Over the current connection. The new SVID is stored before it is used.
+  // Over the current connection. The new SVID is stored before it is used, except when that fails
+  // in the last third of the old one's life: then it is used, and stored when that works again.
   Status RenewOnce();
 
   // `renewed` is called after each renewal, on the renewing thread.
@@ -63,6 +64,7 @@ class NodeKeeper {
   // False: stopped.
   bool Pause(Duration duration);
   void Loop();
+  void KeepUnkept();
 
   NodeState& state_;
   NodeAuthority& authority_;

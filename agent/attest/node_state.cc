@@ -78,6 +78,7 @@ Status NodeState::SetIdentity(NodeIdentity identity, identity::Bundle bundle,
   identity_ = std::make_shared<const NodeIdentity>(std::move(identity));
   bundle_ = std::make_shared<const identity::Bundle>(std::move(bundle));
   used_token_ = std::move(used_token);
+  unkept_ = false;
   return {};
 }
 
@@ -86,6 +87,21 @@ Status NodeState::RenewIdentity(NodeIdentity identity) {
   if (!bundle_) return Fail(Code::kFailedPrecondition, kRecordMalformed, "not attested");
   SIGNET_RETURN_IF_ERROR(Write(identity, *bundle_, used_token_));
   identity_ = std::make_shared<const NodeIdentity>(std::move(identity));
+  unkept_ = false;
+  return {};
+}
+
+void NodeState::UseUnkept(NodeIdentity identity) {
+  const std::lock_guard lock(mutex_);
+  identity_ = std::make_shared<const NodeIdentity>(std::move(identity));
+  unkept_ = true;
+}
+
+Status NodeState::Keep() {
+  const std::lock_guard lock(mutex_);
+  if (!unkept_ || !identity_ || !bundle_) return {};
+  SIGNET_RETURN_IF_ERROR(Write(*identity_, *bundle_, used_token_));
+  unkept_ = false;
   return {};
 }
 

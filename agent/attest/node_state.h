@@ -48,6 +48,11 @@ class NodeState {
   // Durable once it answers. On failure the old identity stays in use.
   Status SetIdentity(NodeIdentity identity, identity::Bundle bundle, std::string used_token);
   Status RenewIdentity(NodeIdentity identity);
+  // In use at once though the disk does not take it: for when the old one is about to end. A crash
+  // now costs a new attestation; Keep() ends that.
+  void UseUnkept(NodeIdentity identity);
+  // Makes durable what is in use and not kept yet; does nothing when there is no such thing.
+  Status Keep();
   Status SetBundle(identity::Bundle bundle);
   // Identity and bundle are gone, from memory and disk.
   Status Erase();
@@ -64,6 +69,7 @@ class NodeState {
   std::shared_ptr<const NodeIdentity> identity_;
   std::shared_ptr<const identity::Bundle> bundle_;
   std::string used_token_;
+  bool unkept_ = false;  // identity_ is not on disk
 };
 
 }  // namespace signet::agent

@@ -1,6 +1,7 @@
 #include "agent/endpoints/caller_table.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <charconv>
@@ -69,6 +70,12 @@ void CallerTable::ReapLocked() {
 void CallerTable::Reap() {
   const std::lock_guard lock(mutex_);
   ReapLocked();
+}
+
+void CallerTable::HangUp() {
+  const std::lock_guard lock(mutex_);
+  ReapLocked();
+  for (const auto& [fd, row] : rows_) shutdown(fd, SHUT_RDWR);
 }
 
 std::size_t CallerTable::connections() const {

@@ -41,6 +41,8 @@ class CallerTable {
   CallerPtr Find(std::string_view peer) const;
   // Forgets closed connections.
   void Reap();
+  // Hangs up on everybody: what waits to be read by them fails. gRPC closes the descriptors.
+  void HangUp();
   std::size_t connections() const;
 
   // One stream of a user, counted until destroyed.

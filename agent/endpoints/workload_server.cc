@@ -1,5 +1,6 @@
 #include "agent/endpoints/workload_server.h"
 
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <semaphore>
 #include <thread>
 
 #include "agent/endpoints/workload_service.h"
@@ -20,6 +22,7 @@ constexpr int kReapMilliseconds = 500;       // when nobody connects
 constexpr unsigned kReapTurns = 256;         // when many do
 constexpr int kMaxRequestBytes = 64 * 1024;  // requests are empty, tokens to validate come later
 constexpr int kMaxStreamsPerConnection = 100;
+constexpr auto kStopGrace = std::chrono::milliseconds(500);
 constexpr std::uint32_t kRefusalLinesPerSecond = 10;
 
 // Silent peers are asked for a sign of life; those that give none are closed.
@@ -109,6 +112,9 @@ Result<std::unique_ptr<WorkloadServer>> WorkloadServer::Start(UniqueFd listener,
                                                               WorkloadServerParts parts,
                                                               const CallerLimits& limits) {
   auto state = std::make_unique<State>(std::move(listener), std::move(parts), limits);
+  // Never undone: gRPC's own end would wait up to ten seconds for its poller of a connection that
+  // had to be cut.
+  grpc_init();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   SetConnectionLimits(&builder);
@@ -143,8 +149,16 @@ void WorkloadServer::Stop() {
   state_->listener.Reset();
   state_->pool.Stop();
   state_->hub.Stop();
-  state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  // A caller that never reads keeps a write of gRPC's, and with it the shutdown, waiting for ever:
+  // after the grace it is hung up on.
+  std::binary_semaphore ended{0};
+  std::thread cutter([&] {
+    if (!ended.try_acquire_for(2 * kStopGrace)) state_->callers.HangUp();
+  });
+  state_->server->Shutdown(std::chrono::system_clock::now() + kStopGrace);
   state_->server->Wait();
+  ended.release();
+  cutter.join();
 }
 
 }  // namespace signet::agent

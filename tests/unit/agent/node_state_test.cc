@@ -210,6 +210,22 @@ TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {
   std::filesystem::rename(f.dir.path() + "-away", f.dir.path());
 }
 
+TEST_CASE("near the old one's end a renewal that cannot be stored is used, and stored later") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const auto before = f.state->identity();
+  std::filesystem::rename(f.dir.path(), f.dir.path() + "-away");
+  f.clock.Advance(45min);
+  CHECK(f.keeper->RenewOnce());
+  const auto renewed = f.state->identity();
+  CHECK_FALSE(renewed == before);
+  CHECK_FALSE(f.state->Keep());
+  std::filesystem::rename(f.dir.path() + "-away", f.dir.path());
+  CHECK(f.state->Keep());
+  f.Open();
+  CHECK(f.state->identity()->chain == renewed->chain);
+}
+
 TEST_CASE("a state that was changed, or sealed by another key, is refused and stays as it is") {
   Fixture f;
   REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
