@@ -21,6 +21,16 @@ SecretBytes WithoutSpace(const SecretBytes& text) {
   return SecretBytes(AsBytes(rest));
 }
 
+// Whether no authority that the bundle still trusts stands at the end of the chain: it was tainted,
+// or is gone. Soon the server will not take this SVID any more.
+bool IsDistrusted(const NodeIdentity& identity, const identity::Bundle& bundle) {
+  const Bytes& issuer = identity.chain.back().authority_key_id();
+  return !issuer.empty() &&
+         std::ranges::none_of(bundle.x509_authorities, [&](const auto& authority) {
+           return !authority.tainted && authority.certificate.subject_key_id() == issuer;
+         });
+}
+
 }  // namespace
 
 NodeKeeper::NodeKeeper(NodeState& state, NodeAuthority& authority, AttestOptions options,
@@ -187,11 +197,13 @@ bool NodeKeeper::Pause(Duration duration) {
 void NodeKeeper::Loop() {
   std::shared_ptr<const NodeIdentity> planned;  // the identity `due` was drawn for
   WallTime due;
+  std::shared_ptr<const identity::Bundle> in_vain;  // under which a renewal gave no better SVID
   unsigned failures = 0;
   Duration nap = Duration::zero();
   while (Pause(nap)) {
     KeepUnkept();
     const auto current = state_.identity();
+    const auto bundle = state_.bundle();
     if (current != planned) {
       const bool is_new = planned != nullptr;  // else: as found at the start
       planned = current;
@@ -202,10 +214,15 @@ void NodeKeeper::Loop() {
     }
     nap = current ? std::clamp<Duration>(due - clock_.Now(), Duration::zero(), kLongestNap)
                   : kLongestNap;
-    if (!current || nap > Duration::zero()) continue;
+    const bool distrusted =
+        current && bundle && bundle != in_vain && IsDistrusted(*current, *bundle);
+    if (!current || (nap > Duration::zero() && !distrusted)) continue;
     const Status done = RenewOnce();
     if (done) {
       failures = 0;
+      if (const auto fresh = state_.identity();
+          distrusted && fresh && IsDistrusted(*fresh, *bundle))
+        in_vain = bundle;
       renewed_();
       continue;
     }

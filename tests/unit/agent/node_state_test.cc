@@ -1,6 +1,8 @@
 #include "agent/attest/node_state.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <future>
 
 #include "agent/attest/node_keeper.h"
 #include "agent/attest/trust.h"
@@ -27,7 +29,7 @@ constexpr const char* kAgentUri = "spiffe://example.org/spire/agent/join_token/x
 class FakeNodeAuthority final : public NodeAuthority {
  public:
   FakeNodeAuthority(const SigningAuthority& authority, const Clock& clock)
-      : authority_(authority), clock_(clock) {}
+      : authority_(&authority), clock_(clock) {}
 
   Result<identity::Bundle> FetchBundle(const identity::Bundle& trust) override {
     if (away > 0) {
@@ -35,9 +37,9 @@ class FakeNodeAuthority final : public NodeAuthority {
       return Fail(Code::kUnavailable, Reason{"away"});
     }
     trusted = trust;
-    return authority_.bundle();
+    return authority_->bundle();
   }
-  Result<identity::Bundle> FetchUnverifiedBundle() override { return authority_.bundle(); }
+  Result<identity::Bundle> FetchUnverifiedBundle() override { return authority_->bundle(); }
   Result<ca::Chain> Attest(const identity::Bundle&, const SecretBytes& token,
                            const Bytes& request) override {
     ++attestations;
@@ -53,6 +55,9 @@ class FakeNodeAuthority final : public NodeAuthority {
     return Certify(request);
   }
 
+  // From now on.
+  void SignWith(const SigningAuthority& authority) { authority_ = &authority; }
+
   std::string uri = kAgentUri;
   bool other_key = false;
   int away = 0;
@@ -63,13 +68,13 @@ class FakeNodeAuthority final : public NodeAuthority {
   Result<ca::Chain> Certify(const Bytes& request) {
     if (other_key) {
       const auto key = ca::PrivateKey::Generate(ca::KeyType::kEcP256);
-      return authority_.Certify(key->public_key(), uri, clock_.Now(), clock_.Now() + 1h,
-                                ca::Purpose::kAgent);
+      return authority_->Certify(key->public_key(), uri, clock_.Now(), clock_.Now() + 1h,
+                                 ca::Purpose::kAgent);
     }
-    return authority_.CertifyRequest(request, uri, clock_.Now(), clock_.Now() + 1h,
-                                     ca::Purpose::kAgent);
+    return authority_->CertifyRequest(request, uri, clock_.Now(), clock_.Now() + 1h,
+                                      ca::Purpose::kAgent);
   }
-  const SigningAuthority& authority_;
+  const SigningAuthority* authority_;
   const Clock& clock_;
 };
 
@@ -198,6 +203,26 @@ TEST_CASE("a renewal brings a new key, is stored, and keeps the agent's ID") {
   f.server.uri = "spiffe://example.org/spire/agent/join_token/other";
   CHECK(f.keeper->RenewOnce().error().reason == kNodeSvidWrong);
   CHECK(f.state->identity()->chain == after->chain);
+}
+
+TEST_CASE("an agent SVID whose authority is tainted, or gone, is renewed before it is due") {
+  const bool is_gone = GENERATE(false, true);
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const SigningAuthority next("example.org", f.clock.Now());
+  identity::Bundle bundle = next.bundle();
+  if (!is_gone) bundle.x509_authorities.push_back({f.authority.root(), true});
+  REQUIRE(f.state->SetBundle(bundle));
+  f.server.SignWith(next);
+  std::promise<void> renewed;
+  std::atomic<int> times = 0;
+  f.keeper->Start([&] {
+    if (times++ == 0) renewed.set_value();
+  });
+  REQUIRE(renewed.get_future().wait_for(20s) == std::future_status::ready);
+  CHECK(f.state->identity()->chain.back().authority_key_id() == next.root().subject_key_id());
+  f.keeper->Stop();
+  CHECK(times == 1);
 }
 
 TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {
