@@ -104,6 +104,8 @@ Status NodeKeeper::AttestOnce() {
   if (bundle.trust_domain != options_.trust_domain)
     return Fail(Code::kFailedPrecondition, kNodeSvidWrong,
                 "the server is of trust domain " + bundle.trust_domain.name());
+  // Nor one whose result could not be kept.
+  SIGNET_RETURN_IF_ERROR(state_.CheckRoom());
   SIGNET_TRY(auto key, ca::PrivateKey::Generate(ca::KeyType::kEcP256));
   SIGNET_TRY(const Bytes request, ca::MakeRequest(key));
   SIGNET_TRY(auto chain, authority_.Attest(trust, token, request));

@@ -1,5 +1,8 @@
 #include "agent/attest/node_state.h"
 
+#include <unistd.h>
+
+#include "base/file.h"
 #include "identity/svid/x509_svid.h"
 
 namespace signet::agent {
@@ -69,6 +72,14 @@ std::shared_ptr<const identity::Bundle> NodeState::bundle() const {
 std::string NodeState::used_token() const {
   const std::lock_guard lock(mutex_);
   return used_token_;
+}
+
+Status NodeState::CheckRoom() const {
+  constexpr std::size_t kMoreThanAnIdentity = 64 * 1024;
+  const std::string probe = file_.path() + ".probe";
+  const Status written = WriteFileAtomically(probe, Bytes(kMoreThanAnIdentity), 0600);
+  unlink(probe.c_str());
+  return written;
 }
 
 Status NodeState::SetIdentity(NodeIdentity identity, identity::Bundle bundle,

@@ -45,6 +45,8 @@ class NodeState {
   // SHA-256, in hex, of the last join token this node used up; empty: none.
   std::string used_token() const;
 
+  // Whether the disk would take an identity now.
+  Status CheckRoom() const;
   // Durable once it answers. On failure the old identity stays in use.
   Status SetIdentity(NodeIdentity identity, identity::Bundle bundle, std::string used_token);
   Status RenewIdentity(NodeIdentity identity);

@@ -235,6 +235,17 @@ TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {
   std::filesystem::rename(f.dir.path() + "-away", f.dir.path());
 }
 
+TEST_CASE("no token is spent while its result could not be stored") {
+  Fixture f;
+  f.Keep(f.WithToken("good"));
+  std::filesystem::rename(f.dir.path(), f.dir.path() + "-away");
+  CHECK(f.keeper->AttestOnce().error().reason == kFileWriteFailed);
+  CHECK(f.server.attestations == 0);
+  std::filesystem::rename(f.dir.path() + "-away", f.dir.path());
+  CHECK(f.keeper->AttestOnce());
+  CHECK_FALSE(std::filesystem::exists(f.dir.File("node.sealed.probe")));
+}
+
 TEST_CASE("near the old one's end a renewal that cannot be stored is used, and stored later") {
   Fixture f;
   REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
