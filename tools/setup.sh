@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a task needs: tools/setup.sh build|demo|lint|fuzz.
+# Installs the Debian packages a task needs: tools/setup.sh build|demo|bench|lint|fuzz.
 # Says what and why, uses sudo when not root, and does nothing when all is there.
 set -euo pipefail
 
@@ -37,6 +37,12 @@ nginx-light                a real service behind the proxy
 curl                       a real client in front of it
 LIST
       ;;
+    bench) cat <<'LIST'
+nginx-light                the peer in proxy benchmarks
+libnginx-mod-stream        … at TCP level
+curl                       asks whether the parts are up
+LIST
+      ;;
     lint) cat <<'LIST'
 clang-format-19            one format
 clang-tidy-19              static checks
@@ -47,7 +53,7 @@ clang-19                   libFuzzer's compiler
 libclang-rt-19-dev         libFuzzer's and the sanitizers' runtime
 LIST
       ;;
-    *) echo "usage: tools/setup.sh build|demo|lint|fuzz" >&2; exit 2 ;;
+    *) echo "usage: tools/setup.sh build|demo|bench|lint|fuzz" >&2; exit 2 ;;
   esac
 }
 

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# make bench: every load generator in turn, about four minutes. Peers (nginx) run beside us in the same run; read ratios.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+BIN=$(cd "${1:-build/release/bin}" && pwd)
+tools/setup.sh bench
+section() { printf '\n== %s\n' "$1"; }
+section "Issuing, in process: floor (verify + sign) and a request's way to a certificate"
+"$BIN/bench_issue"
+section "Entry created -> SVID on the workload's open stream"
+"$BIN/bench_propagation" --rounds 100 --others 100
+section "Registry of 100,000 entries over SQLite"
+"$BIN/bench_registry"
+section "Handshakes and records, both ends in one process"
+"$BIN/bench_handshake" --seconds 2
+section "100 rotations under 2,000 requests/s"
+tools/bench/rotation.sh "$BIN"
+section "Proxy beside nginx, one core each"
+tools/bench/proxy_l4.sh "$BIN" 3 2
