@@ -31,6 +31,10 @@ struct Pair {
     agent->Start(CreateJoinToken(*server.Admin()));
     parent = agent->AgentId();
     CreateEntry(*server.Admin(), MakeEntry("a", "/a", parent, kMine));
+    // Refused until the entry has arrived.
+    const auto deadline = std::chrono::steady_clock::now() + seconds(10);
+    while (!FetchOnce(agent->socket()).status.ok())
+      REQUIRE(std::chrono::steady_clock::now() < deadline);
   }
   // Its SVID is made anew, with this hint.
   void SetHint(const std::string& hint) {

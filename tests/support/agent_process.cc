@@ -73,8 +73,13 @@ ProcessEnd AgentProcess::Stop() {
 }
 
 std::string AgentProcess::AgentId() const {
-  const std::string output = Output();
   const std::string label = "agent_id=";
+  const auto deadline = std::chrono::steady_clock::now() + seconds(10);
+  std::string output = Output();
+  // The socket answers once before, when the agent tries whether it can open it.
+  while (output.find(label) == output.npos && std::chrono::steady_clock::now() < deadline &&
+         !process_->Wait(std::chrono::milliseconds(5)))
+    output = Output();
   const auto found = output.find(label);
   if (found == output.npos) throw std::runtime_error("no agent id:\n" + output);
   const auto begin = found + label.size();

@@ -34,7 +34,7 @@ class AgentProcess {
   const std::string& folder() const { return folder_.path(); }
   const std::string& config_path() const { return config_path_; }
   std::string Output() const { return process_->Output(); }
-  // Of the running one, from its first start on.
+  // Of the running one; waits until it is attested, throws when that takes ten seconds.
   std::string AgentId() const;
 
  private:
