@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +14,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/temp_dir.h"
 
 namespace signet::ca {
@@ -230,12 +233,13 @@ TEST_CASE("a key that cannot be written leaves the old one in use") {
   const test::TempDir folder;
   const auto store = OnDisk(folder.path());
   const auto old = store->Generate("a", KeyType::kEcP256).value();
-  // A folder in the place of the temporary file that would be renamed over the key.
-  const std::string blocked = folder.File("keys/a.key." + std::to_string(getpid()) + ".tmp");
-  std::filesystem::create_directory(blocked);
-  CHECK(store->Generate("a", KeyType::kEcP256).error().reason == kFileWriteFailed);
+  std::signal(SIGXFSZ, SIG_IGN);  // as the programs do: the write fails instead
+  const test::FileSizeLimit disk(getpid(), 0);
+  const auto refused = store->Generate("a", KeyType::kEcP256);
+  disk.Lift();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason == kFileWriteFailed);
   CHECK((*store->Find("a"))->public_key() == old->public_key());
-  std::filesystem::remove(blocked);
   CHECK(store->Generate("a", KeyType::kEcP256));
 }
 
