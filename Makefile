@@ -37,8 +37,11 @@ sanitize: setup  ## The test suite under address, undefined-behaviour and thread
 	@for preset in asan-ubsan tsan; do \
 	  $(MAKE) --no-print-directory test PRESET=$$preset || exit 1; done
 
-interop:  ## Against software that is not ours: SPIRE, go-spiffe, py-spiffe, Envoy (needs Go)
-	@tests/interop/run.sh
+interop: setup  ## Against software that is not ours: SPIRE, go-spiffe, py-spiffe, Envoy (needs Go)
+	@tools/setup.sh interop
+	@$(MAKE) --no-print-directory programs
+	@tests/interop/build.sh
+	@SIGNET_BIN=$(CURDIR)/$(BUILD)/bin tests/interop/run.sh
 
 bench: build  ## Load generators, ours beside its peers in one run
 	@tools/bench/run.sh $(BUILD)/bin

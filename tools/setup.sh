@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a task needs: tools/setup.sh build|demo|bench|lint|fuzz.
+# Installs the Debian packages a task needs: tools/setup.sh build|demo|bench|interop|lint|fuzz.
 # Says what and why, uses sudo when not root, and does nothing when all is there.
 set -euo pipefail
 
@@ -43,6 +43,12 @@ libnginx-mod-stream        … at TCP level
 curl                       asks whether the parts are up
 LIST
       ;;
+    interop) cat <<'LIST'
+jq                         answers of other programs are checked as JSON
+python3-venv               an environment for py-spiffe and Envoy
+curl                       another client
+LIST
+      ;;
     lint) cat <<'LIST'
 clang-format-19            one format
 clang-tidy-19              static checks
@@ -53,7 +59,7 @@ clang-19                   libFuzzer's compiler
 libclang-rt-19-dev         libFuzzer's and the sanitizers' runtime
 LIST
       ;;
-    *) echo "usage: tools/setup.sh build|demo|bench|lint|fuzz" >&2; exit 2 ;;
+    *) echo "usage: tools/setup.sh build|demo|bench|interop|lint|fuzz" >&2; exit 2 ;;
   esac
 }
 

@@ -4,8 +4,6 @@
 namespace signet::identity {
 namespace {
 
-using ca::AuthorityState;
-
 tl::unexpected<Error> Refuse(Reason reason, std::string detail = {}) {
   return Fail(Code::kInvalidArgument, reason, std::move(detail));
 }

@@ -339,7 +339,9 @@ test_proxy_outbound() {
 # ----------------------------------------------------------------------------------------------
 
 readonly all_tests=(spire_agent spire_server spire_cli spire_cli_agents spire_cli_local_authority
-  libraries sds proxy_inbound proxy_outbound)
+  libraries proxy_inbound proxy_outbound)
+# Faces that are not served yet (docs/compatibility.md): not run unless named, and said so each time.
+readonly not_yet=(sds)
 
 if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
   printf 'neither signet-server nor signet-agent is in %s: build them, or set SIGNET_BIN\n' "$signet_bin" >&2
@@ -347,5 +349,8 @@ if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
 fi
 need_peers spire-server spire-agent spire-cli workload-client
 begin_run
+for name in "${not_yet[@]}"; do
+  printf '!!! not run, not served yet: %s\n' "$name"
+done
 run_tests "$@"
 close_run
