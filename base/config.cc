@@ -232,6 +232,11 @@ std::vector<ConfigScalar> ConfigMap::Scalars(std::string_view key) {
   return scalars;
 }
 
+bool ConfigMap::Ignore(std::string_view key) {
+  state_->asked.emplace(key);
+  return Has(key);
+}
+
 void ConfigMap::Problem(std::string_view key, std::string message, std::string hint) {
   ProblemAtLine(Line(key), std::move(message), std::move(hint));
 }

@@ -83,6 +83,9 @@ class ConfigMap {
   std::vector<ConfigMap> Maps(std::string_view key);
   std::vector<ConfigScalar> Scalars(std::string_view key);
 
+  // Knows `key` without reading it, so that Finish() is content; answers whether it is there.
+  bool Ignore(std::string_view key);
+
   // Reports a problem at `key`'s line.
   void Problem(std::string_view key, std::string message, std::string hint = {});
   void ProblemAtLine(int line, std::string message, std::string hint = {});

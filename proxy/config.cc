@@ -103,6 +103,19 @@ std::string_view RulesKey(Direction direction) {
   return direction == Direction::kInbound ? "allow" : "expect";
 }
 
+std::string PolicyListener(const ListenerConfig& listener) {
+  return fmt::format("{}/{}", DirectionName(listener.direction), listener.name);
+}
+
+// The rules that `map` holds for `listener`, whether beside it or in a file of rules.
+mesh::RequestPolicy ReadPolicy(ConfigMap& map, const ListenerConfig& listener,
+                               const std::string& path, ConfigProblems* problems) {
+  const std::string name = PolicyListener(listener);
+  if (listener.direction == Direction::kOutbound)
+    return mesh::RequestPolicy::ReadExpected(map, {name, path, mesh::PolicyLayer::kPeer}, problems);
+  return mesh::RequestPolicy::Read(map, {name, path, mesh::PolicyLayer::kConnection}, problems);
+}
+
 void CheckPlainSide(ConfigMap& map, const ListenerConfig& listener, bool unsafe) {
   if (listener.direction != Direction::kOutbound || unsafe || listener.listen.host.empty() ||
       IsLoopback(listener.listen))
@@ -131,8 +144,7 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
     CheckPlainSide(map, listener, map.Bool("unsafe_listen", false));
   const std::string_view key = RulesKey(direction);
   listener.policy_place = fmt::format("{}:{}", map.file(), map.Line(key));
-  listener.policy =
-      mesh::ConnectionPolicy::Read(map, key, fmt::format("{}.{}", path, key), problems);
+  listener.policy = ReadPolicy(map, listener, path, problems);
   map.Finish();
   return listener;
 }
@@ -157,27 +169,34 @@ void ReadListeners(ConfigMap& root, Direction direction, ProxyConfig* config,
   }
 }
 
+void AddRules(ConfigMap& map, const std::string& path, ListenerConfig* listener,
+              ConfigProblems* problems) {
+  const mesh::RequestPolicy added = ReadPolicy(map, *listener, path, problems);
+  const auto beside = listener->policy.rules();
+  std::vector<mesh::PolicyRule> rules(beside.begin(), beside.end());
+  rules.insert(rules.end(), added.rules().begin(), added.rules().end());
+  mesh::CheckRules(rules, problems);
+  if (rules.size() <= mesh::kMaxRules)
+    listener->policy = mesh::RequestPolicy(PolicyListener(*listener), std::move(rules));
+  listener->policy_place =
+      fmt::format("{}:{}", map.file(), map.Line(RulesKey(listener->direction)));
+}
+
 // Rules of a file of their own, added to those beside the listeners.
 void ReadRulesOf(ConfigMap& root, Direction direction, ProxyConfig* config,
                  ConfigProblems* problems) {
-  const std::string_view key = RulesKey(direction);
   std::vector<ConfigMap> maps = root.Maps(DirectionName(direction));
   for (std::size_t i = 0; i < maps.size(); ++i) {
     const std::string name = maps[i].RequiredString("name", "the name of a configured listener");
-    const std::string path = fmt::format("{}[{}].{}", DirectionName(direction), i, key);
-    const mesh::ConnectionPolicy added = mesh::ConnectionPolicy::Read(maps[i], key, path, problems);
+    const std::string path = fmt::format("rules_file.{}[{}]", DirectionName(direction), i);
     const auto listener = std::ranges::find_if(config->listeners, [&](const ListenerConfig& l) {
       return l.direction == direction && l.name == name;
     });
-    if (listener != config->listeners.end()) {
-      std::vector<mesh::ConnectionRule> rules = listener->policy.rules();
-      rules.insert(rules.end(), added.rules().begin(), added.rules().end());
-      listener->policy = mesh::ConnectionPolicy(std::move(rules));
-      listener->policy_place = fmt::format("{}:{}", maps[i].file(), maps[i].Line(key));
-    } else if (!name.empty()) {
+    if (listener != config->listeners.end())
+      AddRules(maps[i], path, &*listener, problems);
+    else if (!name.empty())
       maps[i].Problem("name", fmt::format("no {} listener is named '{}'", DirectionName(direction),
                                           EscapeForLog(name, 80)));
-    }
     maps[i].Finish();
   }
 }

@@ -11,7 +11,7 @@
 
 #include "base/config.h"
 #include "base/log.h"
-#include "mesh/policy.h"
+#include "mesh/request_policy.h"
 #include "net/address.h"
 #include "proxy/telemetry/outcome.h"
 
@@ -25,7 +25,7 @@ struct ListenerConfig {
   net::Address listen;
   std::string listen_text;
   net::Address forward;           // the plain backend (inbound) or the TLS peer (outbound)
-  mesh::ConnectionPolicy policy;  // who may call (allow), or who must answer (expect)
+  mesh::RequestPolicy policy;     // who may call (allow, deny), or who must answer (expect)
   std::string policy_place;       // "proxy.yaml:12": where the rules are, or would be
 };
 

@@ -310,6 +310,16 @@ void Connection::CountBytes() {
 
 // ---- decisions and ends
 
+mesh::Decision Connection::Decide() const {
+  const ListenerConfig& config = lane_->plan->config;
+  if (!inbound()) return config.policy.DecideConnection(peer_->id);
+  return config.policy.DecideConnection(
+      peer_->id,
+      mesh::IpAddress::FromSockaddr(reinterpret_cast<const sockaddr*>(&remote_.storage),
+                                    remote_.length),
+      config.listen.port);
+}
+
 void Connection::DecideAgain() {
   if (phase_ == Phase::kOver) return;
   if (lane_->removed)
@@ -328,8 +338,9 @@ void Connection::DecideAgain() {
   }
   const mesh::Decision decision = Decide();
   if (!decision.allowed())
-    CutOrRefuse(Ending::kPolicyChanged, inbound() ? Refusal::kNotAllowed : Refusal::kUnexpectedPeer,
-                fmt::format("{} ({})", decision.Reason(), lane_->plan->config.policy_place));
+    CutOrRefuse(
+        Ending::kPolicyChanged, inbound() ? Refusal::kNotAllowed : Refusal::kUnexpectedPeer,
+        fmt::format("{} ({})", decision.Reason(&peer_->id), lane_->plan->config.policy_place));
 }
 
 void Connection::CutOrRefuse(Ending ending, Refusal refusal, std::string_view why) {

@@ -138,7 +138,7 @@ class Connection {
   void Refuse(Refusal refusal, std::string_view why);
 
   // What the listener's rules, as they are now, say of the peer.
-  mesh::Decision Decide() const { return lane_->plan->config.policy.Decide(peer_->id); }
+  mesh::Decision Decide() const;
   bool inbound() const { return direction_ == Direction::kInbound; }
   const Lane& lane() const { return *lane_; }
 

@@ -173,7 +173,7 @@ std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane) con
   options.role = client ? net::TlsRole::kClient : net::TlsRole::kServer;
   options.client_certificate = net::ClientCertificate::kRequired;
   options.library = library_;
-  std::shared_ptr<const mesh::ConnectionPolicy> expected;
+  std::shared_ptr<const mesh::RequestPolicy> expected;
   if (client) expected = {lane.plan, &lane.plan->config.policy};
   auto verifier = std::make_shared<SvidVerifier>(identity_, std::move(expected), parts_.clock);
   auto context = net::TlsContext::Create(options, identity_->tls, std::move(verifier));

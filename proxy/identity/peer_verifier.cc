@@ -23,14 +23,14 @@ ca::Sha256Digest DigestOf(std::span<const ca::Certificate> chain) {
 }  // namespace
 
 SvidVerifier::SvidVerifier(IdentityPtr snapshot,
-                           std::shared_ptr<const mesh::ConnectionPolicy> expected,
+                           std::shared_ptr<const mesh::RequestPolicy> expected,
                            const Clock& clock)
     : snapshot_(std::move(snapshot)), expected_(std::move(expected)), clock_(clock) {}
 
 Result<std::shared_ptr<const net::PeerIdentity>> SvidVerifier::Verify(
     std::span<const ca::Certificate> presented) const {
   SIGNET_TRY(VerifiedPeerPtr peer, VerifyChain(presented));
-  if (expected_ && !expected_->Decide(peer->id).allowed())
+  if (expected_ && !expected_->DecideConnection(peer->id).allowed())
     return Fail(Code::kPermissionDenied, kUnexpectedPeer,
                 "the peer proved to be " + peer->id.ToString() + ", which is not expected here");
   return peer;

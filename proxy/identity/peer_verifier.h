@@ -10,7 +10,7 @@
 #include <memory>
 #include <mutex>
 
-#include "mesh/policy.h"
+#include "mesh/request_policy.h"
 #include "net/tls.h"
 #include "proxy/identity/identity_snapshot.h"
 
@@ -30,7 +30,7 @@ class SvidVerifier final : public net::PeerVerifier {
  public:
   // `expected`: the peer must be allowed by it, or the handshake is refused; null: any identity,
   // and the caller decides afterwards. `clock` outlives this.
-  SvidVerifier(IdentityPtr snapshot, std::shared_ptr<const mesh::ConnectionPolicy> expected,
+  SvidVerifier(IdentityPtr snapshot, std::shared_ptr<const mesh::RequestPolicy> expected,
                const Clock& clock);
 
   // Fails with the reasons of identity/svid and ca/x509/path.h, or kUnexpectedPeer.
@@ -41,7 +41,7 @@ class SvidVerifier final : public net::PeerVerifier {
   Result<VerifiedPeerPtr> VerifyChain(std::span<const ca::Certificate> presented) const;
 
   const IdentityPtr snapshot_;
-  const std::shared_ptr<const mesh::ConnectionPolicy> expected_;
+  const std::shared_ptr<const mesh::RequestPolicy> expected_;
   const Clock& clock_;
   mutable std::mutex mutex_;
   mutable std::map<ca::Sha256Digest, VerifiedPeerPtr> known_;
