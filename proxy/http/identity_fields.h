@@ -1,0 +1,21 @@
+// Who called, told to the application: x-forwarded-client-cert in Envoy's form and
+// signet-client-id. Only this proxy may write them, so every spelling of them that came from
+// outside is removed first.
+//
+// Threads: pure functions.
+#pragma once
+
+#include "net/tls.h"
+#include "proxy/http/message.h"
+
+namespace signet::proxy {
+
+// Removes both names in any case, and with '_' for '-', which an application behind a gateway
+// interface cannot tell apart. Answers how many. Serves heads and trailers.
+std::size_t StripIdentityFields(Fields* fields);
+
+// "By=<own>;Hash=<SHA-256 of the caller's leaf>;URI=<caller>" and the caller's SPIFFE ID. SPIFFE
+// IDs hold no character that Envoy's form would have to quote.
+void AddIdentityFields(const net::PeerIdentity& caller, std::string_view own, Fields* fields);
+
+}  // namespace signet::proxy
