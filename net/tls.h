@@ -21,6 +21,7 @@
 #include "ca/x509/certificate.h"
 
 typedef struct ossl_lib_ctx_st OSSL_LIB_CTX;
+typedef struct ossl_provider_st OSSL_PROVIDER;
 typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
 
@@ -63,8 +64,9 @@ enum class ClientCertificate {
 };  // of a server: absent ones are anonymous when kOptional
 
 // An OpenSSL library context of its own: handshakes of loops that do not share one do not wait for
-// each other's locks. Make one per loop, and keep it until the threads that used it have ended
-// (OpenSSL keeps per-thread state of it).
+// each other's locks, and it knows only what TLS 1.3 needs, which makes reading a peer's key cheap.
+// Make one per loop, and keep it until the threads that used it have ended (OpenSSL keeps
+// per-thread state of it).
 class TlsLibrary {
  public:
   static Result<std::shared_ptr<const TlsLibrary>> Create();
@@ -74,8 +76,11 @@ class TlsLibrary {
   OSSL_LIB_CTX* handle() const { return handle_; }
 
  private:
-  explicit TlsLibrary(OSSL_LIB_CTX* handle) : handle_(handle) {}
-  OSSL_LIB_CTX* handle_;
+  TlsLibrary() = default;
+  OSSL_LIB_CTX* algorithms_ = nullptr;  // where the default provider works
+  OSSL_PROVIDER* source_ = nullptr;     // it
+  OSSL_LIB_CTX* handle_ = nullptr;      // what contexts are made in
+  OSSL_PROVIDER* filter_ = nullptr;     // the only provider there
 };
 
 struct TlsOptions {

@@ -115,14 +115,25 @@ Status SetAlpn(ContextParts* parts) {
   return {};
 }
 
-// A key in another library context is loaded into that one, so that no lock is shared with others.
+// The same key inside another library context, so that no lock is shared with others.
+PkeyPtr CopyKey(EVP_PKEY* key, OSSL_LIB_CTX* into) {
+  OSSL_PARAM* parameters = nullptr;
+  if (EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &parameters) != 1) return nullptr;
+  const PkeyContextPtr maker(
+      EVP_PKEY_CTX_new_from_name(into, EVP_PKEY_get0_type_name(key), nullptr));
+  EVP_PKEY* copy = nullptr;
+  if (maker != nullptr && EVP_PKEY_fromdata_init(maker.get()) == 1)
+    EVP_PKEY_fromdata(maker.get(), &copy, EVP_PKEY_KEYPAIR, parameters);
+  for (OSSL_PARAM* each = parameters; each->key != nullptr; ++each)
+    OPENSSL_cleanse(each->data, each->data_size);
+  OSSL_PARAM_free(parameters);
+  return PkeyPtr(copy);
+}
+
 Status UseKey(SSL_CTX* context, const ca::PrivateKey& key, const TlsLibrary* library) {
   if (library == nullptr)
     return SSL_CTX_use_PrivateKey(context, key.handle()) == 1 ? Status() : ContextFailed("key");
-  const SecretBytes pkcs8 = key.ToPkcs8();
-  const std::uint8_t* in = pkcs8.view().data();
-  const PkeyPtr own(d2i_AutoPrivateKey_ex(nullptr, &in, static_cast<long>(pkcs8.size()),
-                                          library->handle(), nullptr));
+  const PkeyPtr own = CopyKey(key.handle(), library->handle());
   if (own == nullptr || SSL_CTX_use_PrivateKey(context, own.get()) != 1)
     return ContextFailed("key");
   return {};
@@ -206,14 +217,6 @@ void CertificateCache::Keep(const ca::Chain& chain) {
   for (const ca::Certificate& certificate : chain)
     held_.emplace(certificate.fingerprint(), certificate);
 }
-
-Result<std::shared_ptr<const TlsLibrary>> TlsLibrary::Create() {
-  OSSL_LIB_CTX* handle = OSSL_LIB_CTX_new();
-  if (handle == nullptr) return ContextFailed("library context");
-  return std::shared_ptr<const TlsLibrary>(new TlsLibrary(handle));
-}
-
-TlsLibrary::~TlsLibrary() { OSSL_LIB_CTX_free(handle_); }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::Create(
     const TlsOptions& options, const std::optional<TlsIdentity>& identity,

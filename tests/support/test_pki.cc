@@ -34,8 +34,8 @@ Bytes ToDer(T* object, Encode encode) {
   return der;
 }
 
-KeyPtr MakeKey(bool rsa) {
-  KeyPtr key(rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
+KeyPtr MakeKey(const CertificateOptions& options) {
+  KeyPtr key(options.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen(options.curve.c_str()));
   CHECK_TRUE(key != nullptr);
   return key;
 }
@@ -139,7 +139,7 @@ TestAuthority::TestAuthority(TestAuthority&&) noexcept = default;
 
 TestAuthority::TestAuthority(const CertificateOptions& options)
     : state_(std::make_unique<State>()) {
-  state_->key = MakeKey(options.rsa);
+  state_->key = MakeKey(options);
   state_->handle = MakeCertificate(options, state_->key.get(), nullptr);
   state_->certificate = ToCertificate(state_->handle.get());
 }
@@ -153,7 +153,7 @@ CertifiedKey TestAuthority::Issue(const std::string& uri) const {
 }
 
 CertifiedKey TestAuthority::Issue(const CertificateOptions& options) const {
-  const KeyPtr key = MakeKey(options.rsa);
+  const KeyPtr key = MakeKey(options);
   const Issuer issuer{state_->handle.get(), state_->key.get()};
   const X509Ptr leaf = MakeCertificate(options, key.get(), &issuer);
   CertifiedKey issued{{ToCertificate(leaf.get())}, ToPrivateKey(key.get())};
@@ -166,7 +166,7 @@ TestAuthority TestAuthority::IssueAuthority(const std::string& uri) const {
   auto below = std::make_unique<State>();
   CertificateOptions options = AuthorityOptions(uri);
   options.common_name = "intermediate of " + uri;
-  below->key = MakeKey(options.rsa);
+  below->key = MakeKey(options);
   below->handle = MakeCertificate(options, below->key.get(), &issuer);
   below->certificate = ToCertificate(below->handle.get());
   below->chain = state_->chain;

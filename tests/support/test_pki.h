@@ -21,7 +21,8 @@ struct CertificateOptions {
   bool is_ca = false;
   std::string key_usage;           // in OpenSSL's words; empty: what fits is_ca
   std::string extended_key_usage;  // empty: serverAuth, clientAuth on leaves, none on authorities
-  bool rsa = false;                // RSA-2048 instead of P-256
+  bool rsa = false;                // RSA-2048 instead of an elliptic curve
+  std::string curve = "P-256";
 };
 
 struct CertifiedKey {

@@ -1,3 +1,4 @@
+#include <openssl/decoder.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -290,22 +291,60 @@ TEST_CASE("a context refuses a key that is not the certificate's, and missing pa
   CHECK(reason(bad_alpn, good, peers.verifier) == kTlsContextFailed);
 }
 
-TEST_CASE("an RSA peer is served, and a library context of its own works alike") {
+TEST_CASE("peers with any kind of key are served, also from a library context of our own") {
+  TlsPeers peers;
+  test::CertificateOptions options;
+  options.rsa = GENERATE(false, true);
+  options.curve = options.rsa ? "" : GENERATE(as<std::string>{}, "P-256", "P-384", "P-521");
+  const Result<std::shared_ptr<const TlsLibrary>> library = TlsLibrary::Create();
+  REQUIRE(library);
+  if (GENERATE(false, true)) peers.server_options.library = *library;
+  if (GENERATE(false, true)) peers.client_options.library = *library;
+  options.uris = {TlsPeers::kClientId};
+  const test::CertifiedKey client = peers.authority.Issue(options);
+  options.uris = {TlsPeers::kServerId};
+  const test::CertifiedKey server = peers.authority.Issue(options);
+  StreamPair pair(peers.Server(server), peers.Client(client));
+  pair.Shake();
+  REQUIRE(pair.Connected());
+  CHECK(pair.server->peer()->name == TlsPeers::kClientId);
+  CHECK(pair.client->peer()->name == TlsPeers::kServerId);
+  REQUIRE(pair.server->Write(AsBytes(std::string("hello"))).bytes == 5);
+  CHECK(ReadText(&*pair.client) == "hello");
+}
+
+TEST_CASE("a library context of our own refuses a key that is not the certificate's") {
   TlsPeers peers;
   const Result<std::shared_ptr<const TlsLibrary>> library = TlsLibrary::Create();
   REQUIRE(library);
   peers.server_options.library = *library;
-  test::CertificateOptions options;
-  options.uris = {TlsPeers::kClientId};
-  options.rsa = true;
-  StreamPair pair(peers.Server(), peers.Client(peers.authority.Issue(options)));
-  pair.Shake();
-  REQUIRE(pair.Connected());
-  CHECK(pair.server->peer()->name == TlsPeers::kClientId);
   CHECK(TlsContext::Create(peers.server_options, TlsIdentity{peers.server.chain, peers.client.key},
                            peers.verifier)
             .error()
             .reason == kTlsContextFailed);
+}
+
+TEST_CASE("a library context of our own knows the decoders of peers' keys and no others") {
+  const Result<std::shared_ptr<const TlsLibrary>> library = TlsLibrary::Create();
+  REQUIRE(library);
+  int decoders = 0;
+  OSSL_DECODER_do_all_provided((*library)->handle(),
+                               [](OSSL_DECODER*, void* count) { ++*static_cast<int*>(count); },
+                               &decoders);
+  CHECK(decoders == 4);
+}
+
+TEST_CASE("library contexts that come and go leave those that stay alone") {
+  TlsPeers peers;
+  const Result<std::shared_ptr<const TlsLibrary>> library = TlsLibrary::Create();
+  REQUIRE(library);
+  peers.server_options.library = *library;
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(TlsLibrary::Create());
+    StreamPair pair(peers.Server(), peers.Client());
+    pair.Shake();
+    CHECK(pair.Connected());
+  }
 }
 
 TEST_CASE("a chain longer than the bound is refused unread") {
