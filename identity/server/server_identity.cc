@@ -20,6 +20,7 @@ Result<std::shared_ptr<const net::PeerIdentity>> OwnBundleVerifier::Verify(
     std::span<const ca::Certificate> presented) const {
   const auto bundles = Bundles();
   auto now = clock_.Now();
+  if (auto known = known_.Find(presented, bundles, now)) return known;
   const auto& leaf = presented.front();
   bool late = false;
   if (now > leaf.not_after() && now < leaf.not_after() + grace_) {
@@ -33,6 +34,7 @@ Result<std::shared_ptr<const net::PeerIdentity>> OwnBundleVerifier::Verify(
   identity->name = verified.id.ToString();
   identity->chain.assign(presented.begin(), presented.end());
   identity->valid_until = late ? leaf.not_after() + grace_ : verified.valid_until;
+  if (!late) known_.Keep(presented, bundles, now, identity);
   return identity;
 }
 

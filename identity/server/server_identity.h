@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "identity/registry/registry.h"
 #include "identity/server/issuer.h"
+#include "identity/svid/verdict_cache.h"
 #include "net/tls.h"
 
 namespace signet::identity {
@@ -32,6 +33,7 @@ class OwnBundleVerifier final : public net::PeerVerifier {
   mutable std::mutex mutex_;
   mutable BundlePtr source_;  // what bundles_ was made of
   mutable std::shared_ptr<const BundleMap> bundles_;
+  mutable VerdictCache<net::PeerIdentity> known_;  // not of those in their grace
 };
 
 class ServerIdentity {

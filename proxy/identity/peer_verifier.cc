@@ -2,26 +2,10 @@
 
 #include <algorithm>
 
-#include "ca/crypto/digest.h"
 #include "ca/x509/path.h"
 #include "identity/svid/x509_svid.h"
 
 namespace signet::proxy {
-namespace {
-
-constexpr std::size_t kMaxKnownChains = 1024;
-
-ca::Sha256Digest DigestOf(std::span<const ca::Certificate> chain) {
-  Bytes fingerprints;
-  fingerprints.reserve(chain.size() * sizeof(ca::Sha256Digest));
-  for (const ca::Certificate& certificate : chain)
-    fingerprints.insert(fingerprints.end(), certificate.fingerprint().begin(),
-                        certificate.fingerprint().end());
-  return ca::Sha256(fingerprints);
-}
-
-}  // namespace
-
 SvidVerifier::SvidVerifier(IdentityPtr snapshot,
                            std::shared_ptr<const mesh::RequestPolicy> expected,
                            const Clock& clock)
@@ -38,24 +22,17 @@ Result<std::shared_ptr<const net::PeerIdentity>> SvidVerifier::Verify(
 
 Result<VerifiedPeerPtr> SvidVerifier::VerifyChain(
     std::span<const ca::Certificate> presented) const {
-  const ca::Sha256Digest digest = DigestOf(presented);
   const WallTime now = clock_.Now();
-  {
-    const std::lock_guard lock(mutex_);
-    const auto known = known_.find(digest);
-    // An ended one is verified again, which answers with the right reason.
-    if (known != known_.end() && now < known->second->valid_until) return known->second;
-  }
+  const std::shared_ptr<const identity::BundleMap> bundles(snapshot_, &snapshot_->bundles);
+  if (VerifiedPeerPtr known = known_.Find(presented, bundles, now)) return known;
   SIGNET_TRY(const identity::VerifiedSvid verified,
-             identity::VerifyX509Svid(presented, snapshot_->bundles, now));
-  auto peer = std::make_shared<VerifiedPeer>(VerifiedPeer{
+             identity::VerifyX509Svid(presented, *bundles, now));
+  auto peer = std::make_shared<const VerifiedPeer>(VerifiedPeer{
       {verified.id.ToString(), ca::Chain(presented.begin(), presented.end()), verified.valid_until},
       verified.id,
       verified.path.back(),
       snapshot_->generation});
-  const std::lock_guard lock(mutex_);
-  if (known_.size() >= kMaxKnownChains) known_.clear();
-  known_[digest] = peer;
+  known_.Keep(presented, bundles, now, peer);
   return peer;
 }
 

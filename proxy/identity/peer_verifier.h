@@ -6,10 +6,9 @@
 // Threads: safe from any thread; made per worker, so that its lock is never contended.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 
+#include "identity/svid/verdict_cache.h"
 #include "mesh/request_policy.h"
 #include "net/tls.h"
 #include "proxy/identity/identity_snapshot.h"
@@ -43,8 +42,7 @@ class SvidVerifier final : public net::PeerVerifier {
   const IdentityPtr snapshot_;
   const std::shared_ptr<const mesh::RequestPolicy> expected_;
   const Clock& clock_;
-  mutable std::mutex mutex_;
-  mutable std::map<ca::Sha256Digest, VerifiedPeerPtr> known_;
+  mutable identity::VerdictCache<VerifiedPeer> known_;
 };
 
 // The same peer judged again by a later snapshot: nothing to verify while the authority that ends
