@@ -1,13 +1,9 @@
 // bench_propagation: how long from an entry created over the admin socket to its SVID on a
 // workload's open Workload API stream, with real signet-server and signet-agent processes it
 // starts.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -30,13 +26,13 @@
 #include "spire/api/server/agent/v1/agent.grpc.pb.h"
 #include "spire/api/server/bundle/v1/bundle.grpc.pb.h"
 #include "spire/api/server/entry/v1/entry.grpc.pb.h"
-
-extern char** environ;
+#include "tools/bench/child.h"
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using signet::ToString;
+using signet::bench::Child;
 namespace agent_api = spire::api::server::agent::v1;
 namespace bundle_api = spire::api::server::bundle::v1;
 namespace entry_api = spire::api::server::entry::v1;
@@ -50,56 +46,8 @@ void Must(const grpc::Status& status, const char* what) {
   if (!status.ok()) Die(fmt::format("{}: {}", what, status.error_message()));
 }
 
-// A child whose output goes to a file; ended by its pid.
-class Child {
- public:
-  Child(std::vector<std::string> arguments, const std::string& output) {
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_APPEND,
-                                     0600);
-    posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    if (posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ) != 0)
-      Die("cannot start " + arguments[0]);
-    posix_spawn_file_actions_destroy(&actions);
-  }
-  ~Child() {
-    kill(pid_, SIGTERM);
-    waitpid(pid_, nullptr, 0);
-  }
-  Child(const Child&) = delete;
-
-  // Of user and system time, in seconds.
-  double CpuSeconds() const {
-    std::ifstream stat(fmt::format("/proc/{}/stat", pid_));
-    std::string text((std::istreambuf_iterator<char>(stat)), {});
-    std::istringstream fields(text.substr(text.rfind(')') + 2));
-    std::string skipped;
-    for (int i = 3; i < 14; ++i) fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-  }
-  double ResidentMegabytes() const {
-    std::ifstream statm(fmt::format("/proc/{}/statm", pid_));
-    double size = 0, resident = 0;
-    statm >> size >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
-  }
-
- private:
-  pid_t pid_ = -1;
-};
-
 void AwaitFile(const std::string& path) {
-  for (int i = 0; i < 1000; ++i) {
-    if (std::filesystem::exists(path)) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  Die(path + " did not appear");
+  if (!signet::bench::AwaitFile(path)) Die(path + " did not appear");
 }
 
 // The workload: one open stream, and when each SPIFFE ID was first seen on it.

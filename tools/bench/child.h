@@ -1,0 +1,80 @@
+// A program under measurement as a child process: started with its output in a file, its CPU time
+// read to the nanosecond, ended by its pid.
+//
+// Threads: none.
+#pragma once
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+extern char** environ;
+
+namespace signet::bench {
+
+class Child {
+ public:
+  // `arguments[0]` is the program's path; both outputs are appended to `output`. Ends this program
+  // when it cannot be started.
+  Child(std::vector<std::string> arguments, const std::string& output) {
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                     0600);
+    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    if (posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ) != 0) {
+      fmt::print(stderr, "cannot start {}\n", arguments[0]);
+      std::exit(1);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  ~Child() {
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  // User and system time of all its threads, ended ones included, in seconds.
+  double CpuSeconds() const {
+    clockid_t clock = 0;
+    timespec time{};
+    if (clock_getcpuclockid(pid_, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+  }
+  double ResidentMegabytes() const {
+    std::ifstream statm(fmt::format("/proc/{}/statm", pid_));
+    double size = 0, resident = 0;
+    statm >> size >> resident;
+    return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+// Until the file is there; false after ten seconds.
+inline bool AwaitFile(const std::string& path) {
+  for (int i = 0; i < 1000; ++i) {
+    if (std::filesystem::exists(path)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+}  // namespace signet::bench
