@@ -28,9 +28,25 @@ Status CheckSealInputs(const SecretBytes& key, std::size_t size, ByteView associ
 }  // namespace
 
 Sha256Digest Sha256(ByteView bytes) {
+  // Found once and used again: EVP_sha256() would be looked up for each digest.
+  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  static thread_local const DigestContextHandle context(EVP_MD_CTX_new());
+  CHECK_TRUE(sha256 != nullptr && context != nullptr);
   Sha256Digest digest{};
-  CHECK_TRUE(
-      EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
+  CHECK_TRUE(EVP_DigestInit_ex2(context.get(), sha256, nullptr) == 1 &&
+             EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+             EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) == 1);
+  return digest;
+}
+
+Sha1Digest Sha1(ByteView bytes) {
+  static EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
+  static thread_local const DigestContextHandle context(EVP_MD_CTX_new());
+  CHECK_TRUE(sha1 != nullptr && context != nullptr);
+  Sha1Digest digest{};
+  CHECK_TRUE(EVP_DigestInit_ex2(context.get(), sha1, nullptr) == 1 &&
+             EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+             EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) == 1);
   return digest;
 }
 

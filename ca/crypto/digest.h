@@ -12,6 +12,9 @@ inline constexpr Reason kSealBroken{"sealed data does not open"};
 
 using Sha256Digest = std::array<std::uint8_t, 32>;
 Sha256Digest Sha256(ByteView bytes);
+// For key identifiers (RFC 5280, 4.2.1.2 method 1) and nothing else: it secures nothing.
+using Sha1Digest = std::array<std::uint8_t, 20>;
+Sha1Digest Sha1(ByteView bytes);
 
 // An incremental SHA-256.
 class Sha256Hasher {

@@ -8,11 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "ca/crypto/digest.h"
 #include "ca/crypto/handle.h"
+#include "ca/crypto/p256.h"
 
 namespace signet::ca {
 namespace {
@@ -27,7 +30,6 @@ constexpr std::array<std::uint8_t, 26> kP256Prefix = {
 constexpr std::array<std::uint8_t, 23> kP384Prefix = {
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
     0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00};
-constexpr std::size_t kP256PointBytes = 65;
 constexpr std::size_t kP384PointBytes = 97;
 constexpr std::uint8_t kUncompressed = 0x04;
 
@@ -36,32 +38,6 @@ bool HasPrefix(ByteView spki, const std::array<std::uint8_t, kSize>& prefix,
                std::size_t point_bytes) {
   return spki.size() == kSize + point_bytes &&
          std::equal(prefix.begin(), prefix.end(), spki.begin()) && spki[kSize] == kUncompressed;
-}
-
-// A key that holds the P-256 parameters and no point: copying from it is 25 times faster than
-// decoding a SubjectPublicKeyInfo. Never changed after it is made.
-const EVP_PKEY* P256Parameters() {
-  static EVP_PKEY* const parameters = [] {
-    const PkeyContextHandle context(EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nullptr));
-    EVP_PKEY* made = nullptr;
-    CHECK_TRUE(context != nullptr && EVP_PKEY_paramgen_init(context.get()) == 1 &&
-               EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context.get(), NID_X9_62_prime256v1) == 1 &&
-               EVP_PKEY_paramgen(context.get(), &made) == 1);
-    return made;
-  }();
-  return parameters;
-}
-
-// Null when the point is not on the curve (OpenSSL checks it on the way in).
-PkeyHandle P256FromPoint(ByteView point) {
-  PkeyHandle key(EVP_PKEY_new());
-  CHECK_TRUE(key != nullptr);
-  if (EVP_PKEY_copy_parameters(key.get(), P256Parameters()) != 1 ||
-      EVP_PKEY_set1_encoded_public_key(key.get(), point.data(), point.size()) != 1) {
-    ERR_clear_error();
-    return nullptr;
-  }
-  return key;
 }
 
 // RSA with an odd exponent of at least 2^16 + 1 (FIPS 186-5, A.1.1): a smaller one, 1 above all,
@@ -179,10 +155,24 @@ SignatureAlgorithm CertificateAlgorithm(KeyType type) {
 }
 
 struct PublicKey::State {
-  PkeyHandle key;
   Bytes spki;
   std::size_t key_bits_at = 0;  // where the BIT STRING's content begins in spki
   std::optional<KeyType> type;
+
+  ByteView KeyBits() const { return ByteView(spki).subspan(key_bits_at); }
+  // OpenSSL's object. Most P-256 keys never need one of their own, so it is made at first use.
+  EVP_PKEY* Key() const {
+    std::call_once(made_, [this] {
+      if (key_ == nullptr) key_ = P256FromPoint(KeyBits());
+      CHECK_TRUE(key_ != nullptr);
+    });
+    return key_.get();
+  }
+  void SetKey(PkeyHandle key) { key_ = std::move(key); }
+
+ private:
+  mutable std::once_flag made_;
+  mutable PkeyHandle key_;
 };
 
 Result<PublicKey> PublicKey::FromSpki(ByteView der) {
@@ -191,8 +181,7 @@ Result<PublicKey> PublicKey::FromSpki(ByteView der) {
   auto state = std::make_shared<State>();
   state->spki = ToBytes(der);
   if (HasPrefix(der, kP256Prefix, kP256PointBytes)) {
-    state->key = P256FromPoint(der.subspan(kP256Prefix.size()));
-    if (state->key == nullptr)
+    if (!IsP256Point(der.subspan(kP256Prefix.size())))
       return Fail(Code::kInvalidArgument, kKeyMalformed, "point is not on the curve P-256");
     state->key_bits_at = kP256Prefix.size();
     state->type = KeyType::kEcP256;
@@ -214,7 +203,7 @@ Result<PublicKey> PublicKey::FromSpki(ByteView der) {
     int bits_size = 0;
     CHECK_TRUE(X509_PUBKEY_get0_param(nullptr, &bits, &bits_size, nullptr, spki.get()) == 1);
     CHECK_TRUE(EVP_PKEY_up_ref(key) == 1);
-    state->key.reset(key);
+    state->SetKey(PkeyHandle(key));
     state->key_bits_at = der.size() - static_cast<std::size_t>(bits_size);
     state->type = TypeOf(key, der);
   }
@@ -254,10 +243,7 @@ ByteView PublicKey::spki() const { return state_ == nullptr ? ByteView() : ByteV
 
 Bytes PublicKey::SubjectKeyId() const {
   CHECK_TRUE(state_ != nullptr);
-  const ByteView bits = ByteView(state_->spki).subspan(state_->key_bits_at);
-  Bytes id(20);
-  CHECK_TRUE(EVP_Digest(bits.data(), bits.size(), id.data(), nullptr, EVP_sha1(), nullptr) == 1);
-  return id;
+  return ToBytes(Sha1(state_->KeyBits()));
 }
 
 bool PublicKey::HasType(KeyType type) const { return state_ != nullptr && state_->type == type; }
@@ -273,8 +259,12 @@ Result<KeyType> PublicKey::Type() const {
 
 Status PublicKey::Verify(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const {
   CHECK_TRUE(state_ != nullptr);
+  if (state_->type == KeyType::kEcP256 && algorithm == SignatureAlgorithm::kEcdsaSha256) {
+    if (VerifyP256(state_->KeyBits(), message, signature)) return {};
+    return Fail(Code::kInvalidArgument, kSignatureInvalid);
+  }
   const AlgorithmFacts facts = FactsOf(algorithm);
-  if (EVP_PKEY_get_base_id(state_->key.get()) != facts.key_id) {
+  if (EVP_PKEY_get_base_id(state_->Key()) != facts.key_id) {
     return Fail(Code::kInvalidArgument, kSignatureInvalid,
                 "the signature algorithm does not fit the key");
   }
@@ -282,7 +272,7 @@ Status PublicKey::Verify(SignatureAlgorithm algorithm, ByteView message, ByteVie
   CHECK_TRUE(context != nullptr);
   EVP_PKEY_CTX* key_context = nullptr;  // owned by the digest context
   const bool verified = EVP_DigestVerifyInit(context.get(), &key_context, facts.digest, nullptr,
-                                             state_->key.get()) == 1 &&
+                                             state_->Key()) == 1 &&
                         SetPadding(key_context, facts) &&
                         EVP_DigestVerify(context.get(), signature.data(), signature.size(),
                                          message.data(), message.size()) == 1;
@@ -295,7 +285,7 @@ bool PublicKey::operator==(const PublicKey& other) const { return Equal(spki(), 
 
 EVP_PKEY* PublicKey::handle() const {
   CHECK_TRUE(state_ != nullptr);
-  return state_->key.get();
+  return state_->Key();
 }
 
 struct PrivateKey::State {
@@ -305,6 +295,7 @@ struct PrivateKey::State {
   // that are none of KeyType.
   SignatureAlgorithm usual = SignatureAlgorithm::kEcdsaSha256;
   DigestContextHandle usual_context;
+  std::optional<P256Signer> p256;
 
   static Result<std::shared_ptr<const State>> Make(PkeyHandle key) {
     auto state = std::make_shared<State>();
@@ -315,6 +306,7 @@ struct PrivateKey::State {
       if (state->usual_context == nullptr)
         return Fail(Code::kInternal, kKeyMalformed, "the key cannot sign");
     }
+    if (state->public_key.HasType(KeyType::kEcP256)) state->p256.emplace(key.get());
     state->key = std::move(key);
     return state;
   }
@@ -379,6 +371,11 @@ const PublicKey& PrivateKey::public_key() const {
 
 Result<Bytes> PrivateKey::Sign(SignatureAlgorithm algorithm, ByteView message) const {
   CHECK_TRUE(state_ != nullptr);
+  if (state_->p256 && algorithm == SignatureAlgorithm::kEcdsaSha256) {
+    auto signature = state_->p256->Sign(message);
+    if (!signature) return Fail(Code::kInternal, kSigningFailed, TakeOpenSslError());
+    return std::move(*signature);
+  }
   DigestContextHandle context;
   if (algorithm == state_->usual && state_->usual_context != nullptr) {
     context.reset(EVP_MD_CTX_new());

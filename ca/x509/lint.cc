@@ -1,13 +1,12 @@
 // LintTbs(): the rows of the issuer's checklist over the exact bytes
 // to be signed. It reads with der.h and shares nothing with tbs_writer.cc: constants are written
 // again here on purpose.
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
 
+#include "ca/crypto/digest.h"
 #include "ca/x509/algorithm.h"
 #include "ca/x509/der.h"
 #include "ca/x509/profile.h"
@@ -264,9 +263,7 @@ class Lint {
     is_rsa_ = kind == kKeyRsa;
     Require(is_rsa_ || kind == kKeyP256 || kind == kKeyP384 || kind == kKeyEd25519, "R-12",
             "the public key is of a type we do not certify");
-    key_id_.resize(20);
-    if (EVP_Digest(key->data(), key->size(), key_id_.data(), nullptr, EVP_sha1(), nullptr) != 1)
-      key_id_.clear();
+    key_id_ = ToBytes(Sha1(*key));
   }
 
   void CheckExtensionSet() {

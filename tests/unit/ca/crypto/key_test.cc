@@ -199,4 +199,25 @@ TEST_CASE("one key signs from several threads at once") {
   }
 }
 
+// Verification reuses objects of its thread: what one key left there must not count for another.
+TEST_CASE("P-256 keys verify in turn on one thread, also after a point that is on no curve") {
+  const auto algorithm = SignatureAlgorithm::kEcdsaSha256;
+  const auto one = PrivateKey::Generate(KeyType::kEcP256);
+  const auto two = PrivateKey::Generate(KeyType::kEcP256);
+  REQUIRE((one && two));
+  const Bytes by_one = one->Sign(algorithm, AsBytes("m")).value();
+  const Bytes by_two = two->Sign(algorithm, AsBytes("m")).value();
+  Bytes off_curve = ToBytes(one->public_key().spki());
+  off_curve.back() ^= 1;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(one->public_key().Verify(algorithm, AsBytes("m"), by_one));
+    CHECK_FALSE(one->public_key().Verify(algorithm, AsBytes("m"), by_two));
+    CHECK(two->public_key().Verify(algorithm, AsBytes("m"), by_two));
+    CHECK_FALSE(two->public_key().Verify(algorithm, AsBytes("other"), by_two));
+    CHECK(PublicKey::FromSpki(off_curve).error().reason == kKeyMalformed);
+    CHECK_FALSE(one->public_key().Verify(algorithm, AsBytes("m"), by_two));
+    CHECK(one->public_key().Verify(algorithm, AsBytes("m"), by_one));
+  }
+}
+
 }  // namespace signet::ca
