@@ -22,13 +22,17 @@ SqliteWriter::~SqliteWriter() {
 
 Status SqliteWriter::Run(const std::function<Status(Connection&)>& work) {
   Job job{.work = work, .outcome = {}};
+  bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= queue_limit_) return Fail(Code::kResourceExhausted, kStoreBusy);
+    is_first = queue_.empty();
     queue_.push_back(&job);
   }
-  arrived_.notify_one();
-  job.done.acquire();
+  // The writer looks again before it waits, so only the first of a group has to wake it.
+  if (is_first) arrived_.notify_one();
+  std::unique_lock lock(job.mutex);
+  job.told.wait(lock, [&] { return job.done; });
   return std::move(job.outcome);
 }
 
@@ -42,8 +46,11 @@ void SqliteWriter::Loop() {
       group.swap(queue_);
     }
     RunGroup(group);
-    // A caller's Job dies as soon as it is told.
-    for (Job* job : group) job->done.release();
+    for (Job* job : group) {
+      const std::lock_guard lock(job->mutex);  // the caller's Job dies as soon as it is told
+      job->done = true;
+      job->told.notify_one();
+    }
   }
 }
 

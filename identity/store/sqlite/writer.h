@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <semaphore>
 #include <thread>
 
 #include "base/log.h"
@@ -35,7 +34,10 @@ class SqliteWriter {
   struct Job {
     const std::function<Status(Connection&)>& work;
     Status outcome;
-    std::binary_semaphore done{0};
+    // One waiter each: whoever is told does not queue for a lock with the others.
+    std::mutex mutex{};
+    std::condition_variable told{};
+    bool done = false;
   };
   void Loop();
   void RunGroup(std::deque<Job*>& group);
