@@ -37,6 +37,33 @@ Status CheckWildcards(const std::vector<std::string>& names) {
   return {};
 }
 
+// Which of the entries an agent asks for it may hold. Most are children of its own; the walk that
+// finds the others is made once for a call.
+class AuthorizedEntries {
+ public:
+  AuthorizedEntries(const Registry& registry, const SpiffeId& agent)
+      : registry_(registry), agent_(agent) {}
+
+  EntryPtr Find(const std::string& id) {
+    if (EntryPtr own = registry_.FindOwnChild(agent_, id); own != nullptr) return own;
+    if (!walked_) {
+      for (EntryPtr& entry : registry_.AuthorizedEntries(agent_)) {
+        const std::string_view entry_id = entry->id;
+        by_id_.emplace(entry_id, std::move(entry));
+      }
+      walked_ = true;
+    }
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : found->second;
+  }
+
+ private:
+  const Registry& registry_;
+  const SpiffeId& agent_;
+  bool walked_ = false;
+  std::unordered_map<std::string_view, EntryPtr> by_id_;
+};
+
 }  // namespace
 
 void SvidService::Register(Router* router) {
@@ -88,11 +115,7 @@ Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
   if (request.params().empty()) return Invalid("missing parameters");
   SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
   SIGNET_RETURN_IF_ERROR(signing_.Take(caller, static_cast<std::size_t>(request.params_size())));
-  std::unordered_map<std::string_view, EntryPtr> authorized;
-  for (auto& entry : registry_.AuthorizedEntries(caller.id)) {
-    const std::string_view id = entry->id;
-    authorized.emplace(id, std::move(entry));
-  }
+  AuthorizedEntries authorized(registry_, caller.id);
   BatchResponse response;
   std::vector<IssueRequest> issues;
   std::vector<int> places;
@@ -109,8 +132,8 @@ Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
       refuse({Code::kInvalidArgument, kFieldInvalid, "missing CSR"});
       continue;
     }
-    const auto found = authorized.find(params.entry_id());
-    if (found == authorized.end()) {
+    const EntryPtr found = authorized.Find(params.entry_id());
+    if (found == nullptr) {
       refuse({Code::kNotFound, kEntryNotFound, "entry not found or not authorized"});
       continue;
     }
@@ -119,7 +142,7 @@ Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
       refuse(csr.error());
       continue;
     }
-    const Entry& entry = *found->second;
+    const Entry& entry = *found;
     IssueRequest issue;
     issue.public_key = csr->public_key;
     issue.id = entry.spiffe_id;
@@ -188,9 +211,7 @@ Status SvidService::CheckStillAttested(const Caller& caller) const {
 }
 
 EntryPtr SvidService::FindAuthorized(const Caller& caller, const std::string& entry_id) const {
-  const auto entries = registry_.AuthorizedEntries(caller.id);
-  const auto found = std::ranges::find(entries, entry_id, [](const EntryPtr& e) { return e->id; });
-  return found == entries.end() ? nullptr : *found;
+  return AuthorizedEntries(registry_, caller.id).Find(entry_id);
 }
 
 Result<SvidService::JwtSvid> SvidService::MintJwt(const Caller& caller,

@@ -86,6 +86,9 @@ class Registry {
   // its own include), and of those, recursively. What has expired counts no more, also before it is
   // pruned.
   std::vector<EntryPtr> AuthorizedEntries(const SpiffeId& agent) const;
+  // The entry if it is a child of the agent itself, and so among the former: told without a walk.
+  // Null says nothing about the others.
+  EntryPtr FindOwnChild(const SpiffeId& agent, const std::string& entry_id) const;
   // The attested nodes that `entry` concerns, sorted: the reverse of AuthorizedEntries(). For a
   // node entry, those whose selectors include its own. The entry itself need not be registered (any
   // more).

@@ -36,6 +36,16 @@ std::vector<EntryPtr> Registry::AuthorizedEntries(const SpiffeId& agent) const {
   return authorized;
 }
 
+EntryPtr Registry::FindOwnChild(const SpiffeId& agent, const std::string& entry_id) const {
+  const State& state = *state_;
+  if (agent == ServerId(state.trust_domain)) return nullptr;
+  const std::int64_t now = state.Now();
+  const std::shared_lock lock(state.memory_mutex);
+  EntryPtr entry = state.entries.Find(entry_id);
+  if (entry == nullptr || entry->parent_id != agent || IsOver(*entry, now)) return nullptr;
+  return entry;
+}
+
 std::vector<SpiffeId> Registry::AgentsConcerned(const Entry& entry) const {
   const State& state = *state_;
   const SpiffeId server = ServerId(state.trust_domain);

@@ -81,6 +81,8 @@ TEST_CASE_METHOD(
   CHECK(IdSet(registry->AuthorizedEntries(other.id)) == std::set<std::string>{"of-other"});
   CHECK(registry->AuthorizedEntries(agent).size() == 4);
   CHECK(registry->AuthorizedEntries(server).empty());
+  CHECK(registry->FindOwnChild(server, "node-entry") == nullptr);
+  CHECK(registry->FindOwnChild(agent, "unknown") == nullptr);
   // Not attested: only what names it.
   CHECK(IdSet(registry->AuthorizedEntries(Id("/self"))) == std::set<std::string>{"self"});
 
@@ -177,6 +179,11 @@ TEST_CASE(
         authorized[agent] = IdSet(walked);
         CHECK(walked.size() == authorized[agent].size());
         CHECK(authorized[agent] == Naive(entries, nodes, agent));
+        for (const EntryPtr& entry : entries) {
+          const bool own = registry.FindOwnChild(agent, entry->id) != nullptr;
+          CHECK(own == (entry->parent_id == agent));
+          if (own) CHECK(authorized[agent].contains(entry->id));
+        }
       }
       for (const EntryPtr& entry : entries) {
         if (entry->parent_id == ServerId(Domain())) continue;
