@@ -111,8 +111,8 @@ std::shared_ptr<grpc::Channel> Connect(net::TlsDialer& dialer, const net::Addres
   net::TlsOptions options;
   options.role = net::TlsRole::kClient;
   options.alpn = {"h2"};
-  const auto context = Must(
-      net::TlsContext::Create(options, shown, std::make_shared<AnyPeer>()), "TLS context");
+  const auto context =
+      Must(net::TlsContext::Create(options, shown, std::make_shared<AnyPeer>()), "TLS context");
   auto dialed = Must(dialer.Dial(address, context, std::chrono::seconds(10)), "connect");
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
@@ -153,7 +153,8 @@ class Subject {
     const auto begun = std::chrono::steady_clock::now();
     for (int i = 0; i < kConnections * kCallsInFlight; ++i) {
       threads.emplace_back([&, i] {
-        grpc::Channel* const channel = connections_[static_cast<std::size_t>(i % kConnections)].get();
+        grpc::Channel* const channel =
+            connections_[static_cast<std::size_t>(i % kConnections)].get();
         for (int at = next++; at < calls; at = next++) call(channel, at);
       });
     }
@@ -264,20 +265,19 @@ std::unique_ptr<Subject> StartSignet(const Plan& plan, const std::string& folder
       << "trust_domain: example.org\ndata_dir: " << folder
       << "/signet\nlisten: 127.0.0.1:0\nadmin_socket: " << folder
       << "/signet.sock\nratelimit: {signing: false}\nlog: {level: warn}\n";
-  auto child = std::make_unique<Child>(
-      std::vector<std::string>{plan.bin + "/signet-server", "run", "--config",
-                               folder + "/server.yaml"},
-      folder + "/signet.log");
-  return std::make_unique<Subject>("signet", std::move(child), folder + "/signet.sock", dialer,
-                                   [](grpc::Channel* admin) {
-                                     grpc::ClientContext context;
-                                     status::v1::GetStatusResponse status;
-                                     Must(status::v1::Status::NewStub(
-                                              {std::shared_ptr<void>(), admin})
-                                              ->GetStatus(&context, {}, &status),
-                                          "GetStatus");
-                                     return status.listen_address();
-                                   });
+  auto child =
+      std::make_unique<Child>(std::vector<std::string>{plan.bin + "/signet-server", "run",
+                                                       "--config", folder + "/server.yaml"},
+                              folder + "/signet.log");
+  return std::make_unique<Subject>(
+      "signet", std::move(child), folder + "/signet.sock", dialer, [](grpc::Channel* admin) {
+        grpc::ClientContext context;
+        status::v1::GetStatusResponse status;
+        Must(status::v1::Status::NewStub({std::shared_ptr<void>(), admin})
+                 ->GetStatus(&context, {}, &status),
+             "GetStatus");
+        return status.listen_address();
+      });
 }
 
 // A port that is free now; SPIRE's server does not take 0.
