@@ -40,6 +40,17 @@ Result<std::size_t> ReadAll(int fd, const std::string& path, std::size_t limit, 
   }
 }
 
+constexpr std::string_view kTemporarySuffix = ".tmp";
+
+std::string FolderOf(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+tl::unexpected<Error> WriteFailed(const std::string& path) {
+  return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
+}
+
 Status WriteAll(int fd, ByteView content, const std::string& path) {
   std::size_t done = 0;
   while (done < content.size()) {
@@ -98,31 +109,55 @@ Result<SecretBytes> ReadSecretFile(const std::string& path, std::size_t limit) {
   return SecretBytes(room.view().first(size));
 }
 
-Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mode) {
+Result<AtomicFile> AtomicFile::Create(const std::string& path) {
   // A name of its own for each write, so that two at once do not write into one file.
-  std::string temporary = path + ".XXXXXX.tmp";
-  UniqueFd fd(mkostemps(temporary.data(), 4, O_CLOEXEC));
-  if (!fd.valid())
-    return Fail(Code::kInternal, kFileWriteFailed,
-                fmt::format("{}: {}", temporary, ErrnoText(errno)));
-  Status written = WriteAll(fd.get(), content, temporary);
-  if (written && (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0))
-    written =
-        Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", temporary, ErrnoText(errno)));
-  fd.Reset();
-  if (written && rename(temporary.c_str(), path.c_str()) != 0)
-    written =
-        Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
-  if (!written) {
-    unlink(temporary.c_str());
-    return written;
-  }
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  UniqueFd directory(
-      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid() || fsync(directory.get()) != 0)
-    return Fail(Code::kInternal, kFileWriteFailed, fmt::format("{}: {}", folder, ErrnoText(errno)));
+  std::string temporary = path + ".XXXXXX" + std::string(kTemporarySuffix);
+  UniqueFd fd(mkostemps(temporary.data(), static_cast<int>(kTemporarySuffix.size()), O_CLOEXEC));
+  if (!fd.valid()) return WriteFailed(temporary);
+  return AtomicFile(path, std::move(temporary), std::move(fd));
+}
+
+AtomicFile::AtomicFile(std::string path, std::string temporary, UniqueFd fd)
+    : path_(std::move(path)), temporary_(std::move(temporary)), fd_(std::move(fd)) {}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(other.path_),
+      temporary_(std::exchange(other.temporary_, {})),
+      fd_(std::move(other.fd_)) {}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+Status AtomicFile::Append(ByteView part) { return WriteAll(fd_.get(), part, temporary_); }
+
+Status AtomicFile::Commit(mode_t mode) {
+  if (fchmod(fd_.get(), mode) != 0 || fsync(fd_.get()) != 0) return WriteFailed(temporary_);
+  fd_.Reset();
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) return WriteFailed(path_);
+  temporary_.clear();
+  const std::string folder = FolderOf(path_);
+  UniqueFd directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid() || fsync(directory.get()) != 0) return WriteFailed(folder);
   return {};
+}
+
+Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mode) {
+  SIGNET_TRY(AtomicFile file, AtomicFile::Create(path));
+  SIGNET_RETURN_IF_ERROR(file.Append(content));
+  return file.Commit(mode);
+}
+
+void RemoveLeftovers(const std::string& path) {
+  const std::string prefix = std::filesystem::path(path).filename().string() + ".";
+  const std::size_t length = prefix.size() + 6 + kTemporarySuffix.size();
+  std::error_code error;
+  std::filesystem::directory_iterator item(FolderOf(path), error);
+  for (; !error && item != std::filesystem::directory_iterator(); item.increment(error)) {
+    const std::string name = item->path().filename().string();
+    if (name.size() == length && name.starts_with(prefix) && name.ends_with(kTemporarySuffix))
+      unlink(item->path().c_str());
+  }
 }
 
 Status EnsureDirectory(const std::string& path, mode_t mode) {

@@ -51,10 +51,35 @@ Result<Bytes> ReadFile(const std::string& path, std::size_t limit);
 // for group or others. Fails also with kFilePermissionsLax, and says the chmod.
 Result<SecretBytes> ReadSecretFile(const std::string& path, std::size_t limit);
 
-// Writes a temporary file beside `path`, fsyncs it, renames it over `path`, fsyncs the folder:
-// after success the new content survives a power cut, after failure the old one is untouched.
-// Of several writers of one path, in threads or processes, the last one's content stays, whole.
+// A file that is written in parts and then put in place of `path` whole: a temporary file beside
+// it, fsynced, renamed, and the folder fsynced. After Commit() the new content survives a power
+// cut; without it, or when it fails, the old one is untouched and the temporary file is gone.
+class AtomicFile {
+ public:
+  // Fails with kFileWriteFailed, as do the others.
+  static Result<AtomicFile> Create(const std::string& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  Status Append(ByteView part);
+  // Once, at the end.
+  Status Commit(mode_t mode);
+
+ private:
+  AtomicFile(std::string path, std::string temporary, UniqueFd fd);
+  const std::string path_;
+  std::string temporary_;  // empty: there is none any more
+  UniqueFd fd_;
+};
+
+// All of that at once. Of several writers of one path, in threads or processes, the last one's
+// content stays, whole.
 Status WriteFileAtomically(const std::string& path, ByteView content, mode_t mode);
+
+// Removes temporary files that writers of `path` left behind as they were killed. Only while nobody
+// writes it.
+void RemoveLeftovers(const std::string& path);
 
 // Creates the folder (and parents) with `mode` when missing.
 Status EnsureDirectory(const std::string& path, mode_t mode);
