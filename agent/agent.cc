@@ -26,7 +26,9 @@ struct Agent::Stores {
 Result<std::unique_ptr<Agent>> Agent::Create(const AgentConfig& config, AgentWorld world) {
   SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.data_dir, 0700));
   SIGNET_TRY(auto lock, FileLock::Acquire(config.data_dir + "/lock"));
-  SIGNET_TRY(auto kek, LoadOrCreateKek(config.data_dir + "/kek"));
+  SealKeySource seal_key = config.seal_key;
+  if (seal_key.name.empty()) seal_key.name = config.data_dir + "/kek";
+  SIGNET_TRY(auto kek, LoadSealKey(seal_key));
   SIGNET_TRY(auto state, NodeState::Open(SealedFile(config.data_dir + "/node.sealed", kek, "node"),
                                          config.trust_domain));
   return std::unique_ptr<Agent>(
@@ -39,15 +41,17 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
       lock_(std::move(stores.lock)),
       state_(std::move(stores.state)),
       cache_(config.trust_domain),
-      cache_store_(SealedFile(config.data_dir + "/cache.sealed", stores.kek, "cache"), cache_,
-                   world.clock, world.log),
+      cache_store_(config.data_dir + "/cache.sealed", config.disk_cache ? stores.kek : nullptr,
+                   {cache_, *state_, world.clock, world.random, world.log, world.metrics}),
       attestor_(config.unix_attestor, world.metrics),
       link_(world.dialer, *state_, world.clock),
       node_authority_(link_),
       svid_issuer_(link_),
       keeper_(*state_, node_authority_, config.attest, world.clock, world.random, world.log,
               world.metrics),
-      minter_(cache_, svid_issuer_, world.clock, world.random, world.log, world.metrics),
+      minter_(
+          {cache_, svid_issuer_, interest_, world.clock, world.random, world.log, world.metrics},
+          MintOptions{{}, config.most_svids}),
       sync_(link_, cache_, *state_, SyncOptions{config.sync_interval}, world.clock, world.random,
             world.log, world.metrics) {}
 
@@ -71,8 +75,8 @@ ExitCode Agent::Run() {
   unlink(config_.socket.c_str());
   if (const ExitCode attested = EnsureAttested(); attested != ExitCode::kClean) return attested;
   if (!state_->identity()) return ExitCode::kClean;  // asked to stop before
-  if (const Status restored = cache_store_.Restore(state_->identity()->id); !restored)
-    world_.log.Error("what was kept cannot be read; starting without",
+  if (const Status restored = cache_store_.Restore(); !restored)
+    world_.log.Error("what was kept is refused and will be written anew; starting without it",
                      {{"error", restored.error().Message()}});
   if (const Status socket = OpenSocket(); !socket) {
     world_.log.Error("cannot open the socket", {{"error", socket.error().Message()}});
@@ -100,6 +104,7 @@ Status Agent::OpenSocket() {
       cache_,
       [this](const net::PeerCredentials& peer) { return attestor_.Attest(peer); },
       [this](const std::vector<std::string>& ids) { minter_.Want(ids); },
+      interest_,
       world_.clock,
       world_.log,
       world_.metrics};
@@ -128,8 +133,8 @@ void Agent::StartParts() {
   world_.log.Info("agent runs", {{"agent_id", identity->id.ToString()},
                                  {"svid_expires", FormatTime(identity->not_after())},
                                  {"socket", config_.socket}});
-  cache_store_.Start(identity->id);
-  keeper_.Start([this] { link_.DropCurrent(); });
+  cache_store_.Start();
+  keeper_.Start([this] { OnRenewed(); });
   minter_.Start();
   sync_.Start(
       SyncEvents{[this] { OnConnected(); }, [this](const Error& e) { return OnDenied(e); }});
@@ -147,13 +152,18 @@ void Agent::StopParts() {
   unlink(config_.socket.c_str());
 }
 
+void Agent::OnRenewed() {
+  cache_store_.OnAgentSvid();
+  link_.DropCurrent();
+}
+
 void Agent::OnConnected() {
   minter_.OnConnected();
   const auto identity = state_->identity();
   if (!identity || identity->not_after() > world_.clock.Now()) return keeper_.Wake();
   // Expired while the server was away: it may still renew, and does nothing else for us.
   const Status renewed = keeper_.RenewOnce();
-  if (renewed) return link_.DropCurrent();
+  if (renewed) return OnRenewed();
   world_.log.Warn("the expired agent SVID was not renewed", {{"error", renewed.error().Message()}});
 }
 
@@ -180,7 +190,7 @@ bool Agent::OnDenied(const Error& error) {
 bool Agent::Reattest() {
   const Status attested = keeper_.AttestOnce();
   if (attested) {
-    cache_store_.SetAgent(state_->identity()->id);
+    cache_store_.OnAgentSvid();
     return true;
   }
   world_.log.Error(
@@ -201,6 +211,11 @@ net::Health Agent::health() const {
   if (!serving_) health.problems.push_back("the Workload API is not open");
   if (!snapshot->synced) health.problems.push_back("entries were never received");
   health.ready = identity && serving_ && snapshot->synced;
+  if (const std::string problem = cache_store_.problem(); !problem.empty())
+    health.problems.push_back(problem);
+  if (const std::size_t without = minter_.without_room(); without > 0)
+    health.problems.push_back(fmt::format("limits.svids ({}) is reached: {} entries have no SVID",
+                                          config_.most_svids, without));
   const auto heard = sync_.last_heard();
   if (heard && world_.clock.SteadyNow() - *heard > kQuietTooLong)
     health.problems.push_back("the server was last heard " +
@@ -211,10 +226,10 @@ net::Health Agent::health() const {
 void Agent::ExportMetrics() {
   Metrics& metrics = world_.metrics;
   const auto count = [this](bool ready) {
-    const SnapshotPtr snapshot = cache_.Current();
-    return static_cast<double>(
-        std::count_if(snapshot->svids.begin(), snapshot->svids.end(),
-                      [&](const SvidPtr& svid) { return (svid != nullptr) == ready; }));
+    std::size_t counted = 0;
+    cache_.Current()->entries.ForEach(
+        [&](const HeldEntry& held) { counted += (held.svid != nullptr) == ready ? 1 : 0; });
+    return static_cast<double>(counted);
   };
   metrics.GaugeFrom("signet_agent_svids", "Entries by whether an X.509-SVID is held for them",
                     [count] { return count(true); }, {{"state", "held"}});
@@ -223,11 +238,11 @@ void Agent::ExportMetrics() {
   metrics.GaugeFrom("signet_agent_svid_soonest_expiry_timestamp_seconds",
                     "When the first of the X.509-SVIDs held expires; 0: none is held", [this] {
                       double soonest = 0;
-                      for (const SvidPtr& svid : cache_.Current()->svids) {
-                        if (!svid) continue;
-                        const auto end = static_cast<double>(UnixSeconds(svid->not_after()));
+                      cache_.Current()->entries.ForEach([&](const HeldEntry& held) {
+                        if (!held.svid) return;
+                        const auto end = static_cast<double>(UnixSeconds(held.svid->not_after));
                         soonest = soonest == 0 ? end : std::min(soonest, end);
-                      }
+                      });
                       return soonest;
                     });
   metrics.GaugeFrom("signet_agent_node_svid_expiry_timestamp_seconds",

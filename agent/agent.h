@@ -63,6 +63,7 @@ class Agent {
   void StartParts();
   void StopParts();
   void OnConnected();
+  void OnRenewed();
   bool OnDenied(const Error& error);
   bool Reattest();
   void ExportMetrics();
@@ -72,6 +73,7 @@ class Agent {
   const FileLock lock_;
   const std::unique_ptr<NodeState> state_;
   Cache cache_;
+  Interest interest_;
   CacheStore cache_store_;
   UnixAttestor attestor_;
   ServerLink link_;

@@ -98,6 +98,20 @@ void ReadToken(ConfigMap* root, const ConfigOverrides& overrides, AgentConfig* c
   WipeBytes({reinterpret_cast<std::uint8_t*>(token.data()), token.size()});
 }
 
+void ReadDisk(ConfigMap* root, const ConfigOverrides& overrides, AgentConfig* config) {
+  config->disk_cache = root->Bool("disk_cache", true);
+  const auto text = root->String("seal_key");
+  if (!text) return;
+  auto source = SealKeySource::Parse(*text, overrides.credentials_dir);
+  if (source) {
+    config->seal_key = std::move(*source);
+  } else {
+    root->Problem("seal_key", source.error().Message(),
+                  "file:/var/lib/signet/agent/kek, credential:signet-agent-kek or "
+                  "keyring:signet-agent-kek");
+  }
+}
+
 void ReadAttestors(ConfigMap* root, AgentConfig* config) {
   auto attestors = root->Map("attestors");
   if (!attestors) return;
@@ -121,6 +135,7 @@ void ReadLimits(ConfigMap* root, AgentConfig* config) {
   read("connections", &config->limits.connections);
   read("connections_per_user", &config->limits.connections_per_uid);
   read("streams_per_user", &config->limits.streams_per_uid);
+  read("svids", &config->most_svids);
   limits->Finish();
 }
 
@@ -155,6 +170,7 @@ AgentConfig ReadAll(ConfigMap root, const ConfigOverrides& overrides) {
   ReadSocket(&root, overrides, &config);
   ReadTrust(&root, &config);
   ReadToken(&root, overrides, &config);
+  ReadDisk(&root, overrides, &config);
   ReadAttestors(&root, &config);
   ReadLimits(&root, &config);
   config.sync_interval = root.Duration("sync_interval", config.sync_interval,

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/attest/node_keeper.h"
+#include "agent/attest/seal_key.h"
 #include "agent/endpoints/caller_table.h"
 #include "agent/workload/unix_attestor.h"
 #include "base/config.h"
@@ -22,9 +23,12 @@ struct AgentConfig {
   net::Address server;
   std::string socket = "/run/signet/agent/api.sock";
   mode_t socket_mode = 0777;
+  SealKeySource seal_key;  // the default: data_dir/kek
+  bool disk_cache = true;  // false: what is served is not kept for a restart
   AttestOptions attest;
   UnixAttestorOptions unix_attestor;
   CallerLimits limits;
+  std::size_t most_svids = 20'000;                   // held at once
   Duration sync_interval = std::chrono::seconds(5);  // of polling, with a server that has no push
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
@@ -35,6 +39,7 @@ struct AgentConfig {
 struct ConfigOverrides {
   std::string join_token;
   std::string socket;
+  std::string credentials_dir{};  // $CREDENTIALS_DIRECTORY, where systemd puts credentials
 };
 
 // Reports to `problems`; the struct is good only when there are none.

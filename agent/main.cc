@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -133,6 +134,8 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
   WipeArgument(argc, argv, line.overrides.join_token);
+  if (const char* folder = std::getenv("CREDENTIALS_DIRECTORY"))
+    line.overrides.credentials_dir = folder;
   if (version->parsed()) {
     std::printf("signet-agent %s\n", SIGNET_VERSION);
     return 0;

@@ -210,9 +210,10 @@ void NodeKeeper::Loop() {
       const bool is_new = planned != nullptr;  // else: as found at the start
       planned = current;
       if (current)
-        due = is_new ? DrawRenewalOfNew(current->not_before(), current->not_after(), clock_.Now(),
-                                        random_)
-                     : DrawRenewalTime(current->not_before(), current->not_after(), random_);
+        due = is_new ? RenewalOfNew(current->not_before(), current->not_after(), clock_.Now(),
+                                    current->chain.front().fingerprint())
+                     : RenewalTime(current->not_before(), current->not_after(),
+                                   current->chain.front().fingerprint());
     }
     nap = current ? std::clamp<Duration>(due - clock_.Now(), Duration::zero(), kLongestNap)
                   : kLongestNap;

@@ -2,13 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "base/file.h"
 #include "identity/svid/x509_svid.h"
 
 namespace signet::agent {
 namespace {
 
-constexpr std::string_view kFormat = "signet-agent-node-1";
+constexpr std::string_view kFormat = "signet-agent-node-2";
+constexpr std::string_view kFormatBefore = "signet-agent-node-1";  // without what binds the cache
 
 }  // namespace
 
@@ -17,6 +21,7 @@ NodeState::NodeState(SealedFile file, identity::TrustDomain trust_domain)
 
 Result<std::unique_ptr<NodeState>> NodeState::Open(SealedFile file,
                                                    identity::TrustDomain trust_domain) {
+  RemoveLeftovers(file.path());
   std::unique_ptr<NodeState> state(new NodeState(std::move(file), std::move(trust_domain)));
   SIGNET_RETURN_IF_ERROR(state->Read());
   return state;
@@ -27,7 +32,7 @@ Status NodeState::Read() {
   if (!stored) return {};
   RecordReader record(stored->view());
   SIGNET_TRY(const ByteView format, record.Next());
-  if (AsText(format) != kFormat)
+  if (AsText(format) != kFormat && AsText(format) != kFormatBefore)
     return Fail(Code::kDataLoss, kRecordMalformed, file_.path() + " has an unknown format");
   SIGNET_TRY(const ByteView key_der, record.Next());
   SIGNET_TRY(const ByteView chain_der, record.Next());
@@ -41,37 +46,74 @@ Status NodeState::Read() {
     return Fail(Code::kFailedPrecondition, kStoredForeign,
                 id.ToString() + "; use another data_dir, or remove " + file_.path());
   SIGNET_TRY(auto bundle, identity::ParseSpiffeBundle(trust_domain_, AsText(bundle_json)));
-  identity_ = std::make_shared<const NodeIdentity>(
+  if (AsText(format) == kFormat) SIGNET_RETURN_IF_ERROR(ReadBinding(&record));
+  values_.identity = std::make_shared<const NodeIdentity>(
       NodeIdentity{id, std::move(chain), std::make_shared<const ca::PrivateKey>(std::move(key))});
-  bundle_ = std::make_shared<const identity::Bundle>(std::move(bundle.bundle));
-  used_token_ = ToString(used_token);
+  values_.bundle = std::make_shared<const identity::Bundle>(std::move(bundle.bundle));
+  values_.used_token = ToString(used_token);
   return {};
 }
 
-Status NodeState::Write(const NodeIdentity& identity, const identity::Bundle& bundle,
-                        const std::string& used_token) const {
+Status NodeState::ReadBinding(RecordReader* record) {
+  SIGNET_TRY(const ByteView svid_before, record->Next());
+  SIGNET_TRY(const ByteView generation, record->Next());
+  if (svid_before.size() != values_.svid_before.size() || generation.size() != 8)
+    return Fail(Code::kDataLoss, kRecordMalformed, file_.path());
+  std::ranges::copy(svid_before, values_.svid_before.begin());
+  for (const std::uint8_t byte : generation)
+    values_.cache_generation = (values_.cache_generation << 8) | byte;
+  return {};
+}
+
+Status NodeState::Write(const Values& values) const {
+  Bytes generation;
+  for (int shift = 56; shift >= 0; shift -= 8)
+    generation.push_back(static_cast<std::uint8_t>((values.cache_generation >> shift) & 0xff));
   RecordWriter record;
   record.Add(kFormat);
-  record.Add(identity.key->ToPkcs8().view());
-  record.Add(ca::ConcatenateDer(identity.chain));
-  record.Add(identity::FormatSpiffeBundle(bundle));
-  record.Add(used_token);
+  record.Add(values.identity->key->ToPkcs8().view());
+  record.Add(ca::ConcatenateDer(values.identity->chain));
+  record.Add(identity::FormatSpiffeBundle(*values.bundle));
+  record.Add(values.used_token);
+  record.Add(values.svid_before);
+  record.Add(generation);
   return file_.Save(record.Finish());
 }
 
-std::shared_ptr<const NodeIdentity> NodeState::identity() const {
+NodeState::Values NodeState::Get() const {
   const std::lock_guard lock(mutex_);
-  return identity_;
+  return values_;
 }
 
-std::shared_ptr<const identity::Bundle> NodeState::bundle() const {
+void NodeState::Put(Values values) {
   const std::lock_guard lock(mutex_);
-  return bundle_;
+  std::swap(values_, values);
 }
 
-std::string NodeState::used_token() const {
-  const std::lock_guard lock(mutex_);
-  return used_token_;
+std::shared_ptr<const NodeIdentity> NodeState::identity() const { return Get().identity; }
+
+std::shared_ptr<const identity::Bundle> NodeState::bundle() const { return Get().bundle; }
+
+std::string NodeState::used_token() const { return Get().used_token; }
+
+NodeState::CacheBinding NodeState::cache_binding() const {
+  const Values values = Get();
+  CacheBinding binding;
+  if (values.identity) binding.svid = values.identity->chain.front().fingerprint();
+  binding.svid_before = values.svid_before;
+  binding.generation = values.cache_generation;
+  return binding;
+}
+
+Status NodeState::SetCacheGeneration(std::uint64_t generation) {
+  const std::lock_guard writing(write_mutex_);
+  Values next = Get();
+  if (!next.identity || !next.bundle || generation <= next.cache_generation) return {};
+  next.cache_generation = generation;
+  SIGNET_RETURN_IF_ERROR(Write(next));
+  next.unkept = false;
+  Put(std::move(next));
+  return {};
 }
 
 Status NodeState::CheckRoom() const {
@@ -82,52 +124,72 @@ Status NodeState::CheckRoom() const {
   return written;
 }
 
+void NodeState::Renew(Values* values, NodeIdentity identity) {
+  if (values->identity) values->svid_before = values->identity->chain.front().fingerprint();
+  values->identity = std::make_shared<const NodeIdentity>(std::move(identity));
+}
+
 Status NodeState::SetIdentity(NodeIdentity identity, identity::Bundle bundle,
                               std::string used_token) {
-  const std::lock_guard lock(mutex_);
-  SIGNET_RETURN_IF_ERROR(Write(identity, bundle, used_token));
-  identity_ = std::make_shared<const NodeIdentity>(std::move(identity));
-  bundle_ = std::make_shared<const identity::Bundle>(std::move(bundle));
-  used_token_ = std::move(used_token);
-  unkept_ = false;
+  const std::lock_guard writing(write_mutex_);
+  Values next = Get();
+  Renew(&next, std::move(identity));
+  next.bundle = std::make_shared<const identity::Bundle>(std::move(bundle));
+  next.used_token = std::move(used_token);
+  SIGNET_RETURN_IF_ERROR(Write(next));
+  next.unkept = false;
+  Put(std::move(next));
   return {};
 }
 
 Status NodeState::RenewIdentity(NodeIdentity identity) {
-  const std::lock_guard lock(mutex_);
-  if (!bundle_) return Fail(Code::kFailedPrecondition, kRecordMalformed, "not attested");
-  SIGNET_RETURN_IF_ERROR(Write(identity, *bundle_, used_token_));
-  identity_ = std::make_shared<const NodeIdentity>(std::move(identity));
-  unkept_ = false;
+  const std::lock_guard writing(write_mutex_);
+  Values next = Get();
+  if (!next.bundle) return Fail(Code::kFailedPrecondition, kRecordMalformed, "not attested");
+  Renew(&next, std::move(identity));
+  SIGNET_RETURN_IF_ERROR(Write(next));
+  next.unkept = false;
+  Put(std::move(next));
   return {};
 }
 
 void NodeState::UseUnkept(NodeIdentity identity) {
-  const std::lock_guard lock(mutex_);
-  identity_ = std::make_shared<const NodeIdentity>(std::move(identity));
-  unkept_ = true;
+  const std::lock_guard writing(write_mutex_);
+  Values next = Get();
+  Renew(&next, std::move(identity));
+  next.unkept = true;
+  Put(std::move(next));
 }
 
 Status NodeState::Keep() {
-  const std::lock_guard lock(mutex_);
-  if (!unkept_ || !identity_ || !bundle_) return {};
-  SIGNET_RETURN_IF_ERROR(Write(*identity_, *bundle_, used_token_));
-  unkept_ = false;
+  const std::lock_guard writing(write_mutex_);
+  Values next = Get();
+  if (!next.unkept || !next.identity || !next.bundle) return {};
+  SIGNET_RETURN_IF_ERROR(Write(next));
+  next.unkept = false;
+  Put(std::move(next));
   return {};
 }
 
 Status NodeState::SetBundle(identity::Bundle bundle) {
-  const std::lock_guard lock(mutex_);
-  if (bundle_ && *bundle_ == bundle) return {};
+  if (bundle.x509_authorities.empty())
+    return Fail(Code::kInvalidArgument, kBundleEmpty, "the one held stays in use");
+  const std::lock_guard writing(write_mutex_);
+  Values next = Get();
+  if (next.bundle && *next.bundle == bundle) return {};
   // What was verified counts at once; a disk that fails must not keep a revoked authority in use.
-  bundle_ = std::make_shared<const identity::Bundle>(std::move(bundle));
-  return identity_ ? Write(*identity_, *bundle_, used_token_) : Status{};
+  next.bundle = std::make_shared<const identity::Bundle>(std::move(bundle));
+  Put(next);
+  if (!next.identity) return {};
+  SIGNET_RETURN_IF_ERROR(Write(next));
+  next.unkept = false;
+  Put(std::move(next));
+  return {};
 }
 
 Status NodeState::Erase() {
-  const std::lock_guard lock(mutex_);
-  identity_ = nullptr;
-  bundle_ = nullptr;
+  const std::lock_guard writing(write_mutex_);
+  Put({});
   return file_.Erase();
 }
 

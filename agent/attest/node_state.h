@@ -4,7 +4,11 @@
 // A new SVID is on disk before the old one is let go: whichever a crash leaves behind, the server
 // accepts (it knows the serial in use and the one it issued last).
 //
-// Threads: safe from any thread.
+// The kept cache is bound to it: by the SVID, and by a generation that only grows. Who puts back an
+// older cache is found out, unless this file is put back as well; then the agent's SVID is an old
+// one, which the server refuses as soon as it has seen the next.
+//
+// Threads: safe from any thread. What is asked never waits for the disk.
 #pragma once
 
 #include <memory>
@@ -30,6 +34,7 @@ struct NodeIdentity {
 };
 
 inline constexpr Reason kStoredForeign{"stored identity is of another trust domain"};
+inline constexpr Reason kBundleEmpty{"own bundle without authorities"};
 
 class NodeState {
  public:
@@ -45,6 +50,16 @@ class NodeState {
   // SHA-256, in hex, of the last join token this node used up; empty: none.
   std::string used_token() const;
 
+  // What a kept cache must name to be taken for this agent's present one.
+  struct CacheBinding {
+    ca::Sha256Digest svid{};         // fingerprint of the SVID in use
+    ca::Sha256Digest svid_before{};  // and of the one before: a crash may come between
+    std::uint64_t generation = 0;    // none below
+  };
+  CacheBinding cache_binding() const;
+  // Durable once it answers. Lower ones than the last are ignored.
+  Status SetCacheGeneration(std::uint64_t generation);
+
   // Whether the disk would take an identity now.
   Status CheckRoom() const;
   // Durable once it answers. On failure the old identity stays in use.
@@ -55,23 +70,34 @@ class NodeState {
   void UseUnkept(NodeIdentity identity);
   // Makes durable what is in use and not kept yet; does nothing when there is no such thing.
   Status Keep();
+  // One without X.509 authorities is refused with kBundleEmpty: with it no server could ever be
+  // verified again.
   Status SetBundle(identity::Bundle bundle);
   // Identity and bundle are gone, from memory and disk.
   Status Erase();
 
  private:
+  struct Values {
+    std::shared_ptr<const NodeIdentity> identity;
+    std::shared_ptr<const identity::Bundle> bundle;
+    std::string used_token;
+    ca::Sha256Digest svid_before{};
+    std::uint64_t cache_generation = 0;
+    bool unkept = false;  // identity is not on disk
+  };
   NodeState(SealedFile file, identity::TrustDomain trust_domain);
   Status Read();
-  Status Write(const NodeIdentity& identity, const identity::Bundle& bundle,
-               const std::string& used_token) const;
+  Status ReadBinding(RecordReader* record);
+  Status Write(const Values& values) const;
+  Values Get() const;
+  void Put(Values values);
+  static void Renew(Values* values, NodeIdentity identity);
 
   const SealedFile file_;
   const identity::TrustDomain trust_domain_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<const NodeIdentity> identity_;
-  std::shared_ptr<const identity::Bundle> bundle_;
-  std::string used_token_;
-  bool unkept_ = false;  // identity_ is not on disk
+  std::mutex write_mutex_;    // one change at a time, the disk included
+  mutable std::mutex mutex_;  // guards values_
+  Values values_;
 };
 
 }  // namespace signet::agent

@@ -57,7 +57,18 @@ Status SealedFile::Erase() const {
   return Fail(Code::kInternal, kFileWriteFailed, path_ + ": " + ErrnoText(errno));
 }
 
+void RecordWriter::Reserve(std::size_t more) {
+  if (bytes_.capacity() - bytes_.size() >= more) return;
+  // Growing in place of the vector, which would leave a copy of secrets behind.
+  Bytes larger;
+  larger.reserve(2 * bytes_.size() + more);
+  larger.insert(larger.end(), bytes_.begin(), bytes_.end());
+  WipeBytes(bytes_);
+  bytes_ = std::move(larger);
+}
+
 void RecordWriter::Add(ByteView field) {
+  Reserve(4 + field.size());
   for (int shift = 24; shift >= 0; shift -= 8)
     bytes_.push_back(static_cast<std::uint8_t>((field.size() >> shift) & 0xff));
   bytes_.insert(bytes_.end(), field.begin(), field.end());

@@ -43,6 +43,7 @@ class RecordWriter {
   SecretBytes Finish();
 
  private:
+  void Reserve(std::size_t more);
   Bytes bytes_;
 };
 

@@ -2,49 +2,34 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_set>
 
 namespace signet::agent {
 namespace {
 
-using EntryMap = std::map<std::string, EntryPtr, std::less<>>;
-
-// Entries of `held` after `delta`; those that did not change keep their pointer.
-std::shared_ptr<const EntrySet> MergeEntries(const EntrySet& held, Delta& delta) {
-  if (!delta.full && delta.upserts.empty() && delta.removed_entries.empty()) return nullptr;
-  EntryMap entries;
-  if (!delta.full)
-    for (const EntryPtr& entry : held.entries())
-      entries.emplace_hint(entries.end(), entry->id, entry);
-  for (const std::string& id : delta.removed_entries) entries.erase(id);
+// What `delta` changes in `held`; entries of the same version are left as they are.
+std::vector<EntrySet::Change> ChangesOf(const EntrySet& held, Delta& delta) {
+  std::vector<EntrySet::Change> changes;
+  for (std::string& id : delta.removed_entries)
+    if (held.Find(id) != nullptr) changes.push_back({std::move(id), nullptr});
+  std::unordered_set<std::string_view> named;
   for (AuthorizedEntry& entry : delta.upserts) {
-    const auto position = held.Find(entry.id);
-    const bool unchanged = position && held.entries()[*position]->IsSameVersionAs(entry);
-    EntryPtr next = unchanged ? held.entries()[*position]
-                              : std::make_shared<const AuthorizedEntry>(std::move(entry));
-    entries.insert_or_assign(next->id, next);
+    const HeldEntry* before = held.Find(entry.id);
+    if (before != nullptr && before->entry->IsSameVersionAs(entry)) {
+      if (delta.full) named.insert(before->entry->id);
+      continue;
+    }
+    auto next = std::make_shared<const AuthorizedEntry>(std::move(entry));
+    if (delta.full) named.insert(next->id);
+    changes.push_back({next->id, std::move(next)});
   }
-  std::vector<EntryPtr> list;
-  list.reserve(entries.size());
-  for (auto& [id, entry] : entries) list.push_back(std::move(entry));
-  if (list == held.entries()) return nullptr;
-  return EntrySet::Create(std::move(list));
-}
-
-// SVIDs at the positions of `next`, for the entries that still name the same SPIFFE ID.
-std::vector<SvidPtr> CarryOver(const EntrySet& held, const std::vector<SvidPtr>& svids,
-                               const EntrySet& next) {
-  std::vector<SvidPtr> carried(next.size());
-  std::size_t from = 0;
-  for (std::size_t to = 0; to < next.size(); ++to) {
-    while (from < held.size() && held.entries()[from]->id < next.entries()[to]->id) ++from;
-    if (from == held.size()) break;
-    if (held.entries()[from]->id != next.entries()[to]->id || !svids[from]) continue;
-    if (svids[from]->id == next.entries()[to]->spiffe_id) carried[to] = svids[from];
-  }
-  return carried;
+  if (delta.full)
+    held.ForEach([&](const HeldEntry& before) {
+      if (!named.contains(before.entry->id)) changes.push_back({before.entry->id, nullptr});
+    });
+  return changes;
 }
 
 // Answers whether anything changed.
@@ -55,6 +40,7 @@ bool MergeBundles(std::map<identity::TrustDomain, BundlePtr>* held, Delta& delta
   for (identity::Bundle& bundle : delta.bundles) {
     const identity::TrustDomain name = bundle.trust_domain;
     named.insert(name);
+    if (name == own && bundle.x509_authorities.empty()) continue;
     BundlePtr& slot = (*held)[name];
     if (slot && slot->bundle == bundle) continue;
     slot = std::make_shared<const ServedBundle>(std::move(bundle));
@@ -94,9 +80,8 @@ Result<SnapshotPtr> Cache::Apply(Delta delta) {
   next->synced = true;
   next->revision = delta.revision;
   bool changed = MergeBundles(&next->bundles, delta, trust_domain_);
-  if (auto entries = MergeEntries(*current_->entries, delta)) {
-    next->svids = CarryOver(*current_->entries, current_->svids, *entries);
-    next->entries = std::move(entries);
+  if (const auto changes = ChangesOf(current_->entries, delta); !changes.empty()) {
+    next->entries = current_->entries.WithEntries(changes);
     changed = true;
   }
   if (!changed && !revised) return current_;
@@ -105,34 +90,43 @@ Result<SnapshotPtr> Cache::Apply(Delta delta) {
   return answer;
 }
 
-void Cache::Install(std::vector<std::pair<std::string, SvidPtr>> svids) {
+template <class MakeList>
+void Cache::ChangeSvids(MakeList make_list) {
   std::unique_lock lock(mutex_);
+  EntrySet entries = current_->entries.WithSvids(make_list());
+  if (entries.SharesAllWith(current_->entries)) return;
   auto next = std::make_shared<Snapshot>(*current_);
-  bool changed = false;
-  for (auto& [id, svid] : svids) {
-    const auto position = next->entries->Find(id);
-    if (!position || next->entries->entries()[*position]->spiffe_id != svid->id) continue;
-    next->svids[*position] = std::move(svid);
-    changed = true;
-  }
-  if (changed) Publish(std::move(next), std::move(lock));
-}
-
-std::size_t Cache::DropExpired(WallTime now) {
-  std::unique_lock lock(mutex_);
-  const auto expired = [&](const SvidPtr& svid) { return svid && svid->not_after() <= now; };
-  const auto count = std::count_if(current_->svids.begin(), current_->svids.end(), expired);
-  if (count == 0) return 0;
-  auto next = std::make_shared<Snapshot>(*current_);
-  for (SvidPtr& svid : next->svids)
-    if (expired(svid)) svid = nullptr;
+  next->entries = std::move(entries);
   Publish(std::move(next), std::move(lock));
-  return static_cast<std::size_t>(count);
 }
 
-void Cache::Restore(Delta delta, std::vector<std::pair<std::string, SvidPtr>> svids) {
+void Cache::Install(const SvidList& svids) {
+  ChangeSvids([&]() -> const SvidList& { return svids; });
+}
+
+void Cache::Drop(const std::vector<std::string>& ids) {
+  ChangeSvids([&] {
+    SvidList dropped;
+    for (const std::string& id : ids) dropped.emplace_back(id, nullptr);
+    return dropped;
+  });
+}
+
+void Cache::DropExpired(const std::vector<std::string>& ids, WallTime now) {
+  ChangeSvids([&] {
+    SvidList dropped;
+    for (const std::string& id : ids) {
+      const HeldEntry* held = current_->entries.Find(id);
+      if (held != nullptr && held->svid && held->svid->not_after <= now)
+        dropped.emplace_back(id, nullptr);
+    }
+    return dropped;
+  });
+}
+
+void Cache::Restore(Delta delta, const SvidList& svids) {
   delta.full = true;
-  if (Apply(std::move(delta))) Install(std::move(svids));
+  if (Apply(std::move(delta))) Install(svids);
 }
 
 void Cache::Erase() {

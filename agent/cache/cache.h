@@ -17,6 +17,9 @@ namespace signet::agent {
 
 inline constexpr Reason kRevisionBackwards{"revision moves backwards"};
 
+// SVIDs by entry id.
+using SvidList = std::vector<std::pair<std::string, SvidPtr>>;
+
 // One revision, whole.
 struct Delta {
   std::uint64_t revision = 0;
@@ -36,18 +39,25 @@ class Cache {
   void Observe(std::function<void()> observer);
 
   // Answers the snapshot that holds the delta. Fails with kRevisionBackwards (changing nothing)
-  // when a delta that is not full has no higher revision than the one held.
+  // when a delta that is not full has no higher revision than the one held. Costs what the delta
+  // changes. An own bundle without X.509 authorities is passed over: it would take from workloads
+  // all they can verify with, and no server has reason to send one.
   Result<SnapshotPtr> Apply(Delta delta);
-  // By entry id. SVIDs for entries that are gone or that name another SPIFFE ID are left out.
-  void Install(std::vector<std::pair<std::string, SvidPtr>> svids);
-  // Takes back what has expired. Answers the number of SVIDs dropped.
-  std::size_t DropExpired(WallTime now);
+  // SVIDs for entries that are gone or that name another SPIFFE ID are left out.
+  void Install(const SvidList& svids);
+  // Takes these SVIDs back.
+  void Drop(const std::vector<std::string>& ids);
+  // The same, but only those that have expired.
+  void DropExpired(const std::vector<std::string>& ids, WallTime now);
   // What was kept from before a restart; only into an empty cache.
-  void Restore(Delta delta, std::vector<std::pair<std::string, SvidPtr>> svids);
+  void Restore(Delta delta, const SvidList& svids);
   // Forgets everything, as if nothing had ever been received.
   void Erase();
 
  private:
+  // `make_list` answers an SvidList; called under the lock.
+  template <class MakeList>
+  void ChangeSvids(MakeList make_list);
   void Publish(std::shared_ptr<Snapshot> next, std::unique_lock<std::mutex> lock);
 
   const identity::TrustDomain trust_domain_;

@@ -1,72 +1,106 @@
-// The registration entries this agent may serve: what an entry means to an agent, and an immutable
-// set of them that answers which ones a caller is granted.
+// The registration entries this agent may serve, with their SVIDs: an immutable set that answers
+// which ones a caller is granted. A set made from another one shares with it what did not change.
 //
-// Threads: immutable after Create(); shared between threads.
+// Threads: immutable but for the digest, which is reckoned at first use, under a lock; sets may be
+// copied and used by any threads.
 #pragma once
 
-#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "base/clock.h"
+#include "agent/cache/issued_svid.h"
+#include "agent/cache/persistent_map.h"
 #include "ca/crypto/digest.h"
-#include "identity/spiffe/selector.h"
-#include "identity/spiffe/spiffe_id.h"
 
 namespace signet::agent {
 
-struct AuthorizedEntry {
-  std::string id;
-  identity::SpiffeId spiffe_id;
-  identity::SelectorSet selectors;
-  std::vector<identity::TrustDomain> federates_with;
-  std::int64_t revision_number = 0;
-  std::int64_t created_at = 0;  // Unix seconds
-  std::int64_t expires_at = 0;  // Unix seconds; 0: never
-  std::string hint;
-  bool store_svid = false;  // kept by a store plug-in, not granted to workloads
-  bool disable_x509_svid_prefetch = false;
-
-  // Any update raises the revision, also one of fields not kept here; an entry made anew under its
-  // old id has another creation time.
-  bool IsSameVersionAs(const AuthorizedEntry& other) const {
-    return revision_number == other.revision_number && created_at == other.created_at;
-  }
-  bool HasExpired(WallTime now) const { return expires_at != 0 && UnixSeconds(now) >= expires_at; }
+struct HeldEntry {
+  EntryPtr entry;
+  SvidPtr svid;                     // null: none yet, or expired
+  std::uint32_t indexed_under = 0;  // which of its selectors it is found by
 };
-
-using EntryPtr = std::shared_ptr<const AuthorizedEntry>;
 
 class EntrySet {
  public:
-  // Sorts by id. Ids must be unique.
-  static std::shared_ptr<const EntrySet> Create(std::vector<EntryPtr> entries);
+  // What is done to one entry: `entry` null: removed.
+  struct Change {
+    std::string id;
+    EntryPtr entry;
+  };
 
+  EntrySet();
+
+  std::size_t size() const { return held_.size(); }
+  // Null when not known; lives as long as the set.
+  const HeldEntry* Find(std::string_view id) const { return held_.Find(id); }
   // Ascending by id, compared as bytes.
-  const std::vector<EntryPtr>& entries() const { return entries_; }
-  std::size_t size() const { return entries_.size(); }
-  std::optional<std::size_t> Find(std::string_view id) const;
+  template <class Visit>
+  void ForEach(Visit visit) const {
+    held_.ForEach(visit);
+  }
+  // visit(const HeldEntry* before, const HeldEntry* after), null where it is not in that set.
+  template <class Visit>
+  static void Diff(const EntrySet& before, const EntrySet& after, Visit visit) {
+    Map::Diff(before.held_, after.held_, visit);
+  }
+  bool SharesAllWith(const EntrySet& other) const { return held_.SharesAllWith(other.held_); }
 
-  // Positions, ascending, of the entries whose selectors are all in `held`: neither expired nor
-  // store_svid. An entry without selectors is granted to nobody.
-  std::vector<std::size_t> Match(const identity::SelectorSet& held, WallTime now) const;
+  // No id twice. An SVID stays with its entry while the entry names the same SPIFFE ID.
+  EntrySet WithEntries(const std::vector<Change>& changes) const;
+  // Null: taken back. Ids not known are passed over, and so are SVIDs of another SPIFFE ID than the
+  // entry's.
+  EntrySet WithSvids(const std::vector<std::pair<std::string, SvidPtr>>& svids) const;
+
+  // Ascending by id, the entries whose selectors are all in `held`: neither expired nor store_svid.
+  // An entry without selectors is granted to nobody. Costs what is found by the rarest selectors
+  // of the entries, not what is held.
+  std::vector<HeldEntry> Match(const identity::SelectorSet& held, WallTime now) const;
 
   // As defined in signet/sync/v1/sync.proto, "Digest of entries".
-  const ca::Sha256Digest& digest() const { return digest_; }
+  ca::Sha256Digest digest() const;
 
  private:
-  explicit EntrySet(std::vector<EntryPtr> entries);
-  void BuildIndex();
-  void BuildDigest();
+  struct HeldTraits {
+    static std::string_view KeyOf(const HeldEntry& held) { return held.entry->id; }
+    static std::uint64_t Priority(std::string_view id);
+  };
+  using Map = PersistentMap<HeldEntry, HeldTraits>;
+  struct EntryTraits {
+    static std::string_view KeyOf(const EntryPtr& entry) { return entry->id; }
+    static std::uint64_t Priority(std::string_view id) { return HeldTraits::Priority(id); }
+  };
+  // One selector: how many entries need it, and those that are found by it.
+  struct Row {
+    identity::Selector selector;
+    std::size_t uses = 0;
+    PersistentMap<EntryPtr, EntryTraits> entries;
+  };
+  using RowPtr = std::shared_ptr<const Row>;
+  struct RowTraits {
+    static const identity::Selector& KeyOf(const RowPtr& row) { return row->selector; }
+    static std::uint64_t Priority(const identity::Selector& selector);
+  };
+  struct DigestCell {
+    std::mutex mutex;
+    std::optional<ca::Sha256Digest> value;
+  };
 
-  std::vector<EntryPtr> entries_;
-  // Each entry stands under its rarest selector only: a caller holds that one or is not granted it.
-  std::unordered_map<std::string, std::vector<std::size_t>> by_selector_;
-  ca::Sha256Digest digest_{};
+  void Put(EntryPtr entry);
+  void Remove(const HeldEntry& held);
+  void Rebuild(std::vector<HeldEntry> sorted);
+  void Count(const AuthorizedEntry& entry, bool more);
+  std::uint32_t RarestSelector(const AuthorizedEntry& entry) const;
+  std::vector<HeldEntry> Merge(const std::vector<Change>& changes) const;
+
+  Map held_;
+  // Each entry is found by its rarest selector only: a caller holds that one or is not granted it.
+  PersistentMap<RowPtr, RowTraits> rows_;
+  std::shared_ptr<DigestCell> digest_;  // of these entries, whatever their SVIDs
 };
 
 }  // namespace signet::agent

@@ -1,13 +1,21 @@
 // Which SVIDs are to be minted now, and when the next ones are: one small record per entry. Decides
-// only; minter.h acts.
+// only; minter.h acts. A change costs what it changes, and what is due is found without looking at
+// the rest.
+//
+// The number of SVIDs held is bounded. Those that callers with open streams use have the first
+// claim; for one of them the SVID of an entry nobody uses is given up.
 //
 // Threads: none of its own; guarded by its owner.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "agent/cache/renewal.h"
@@ -15,10 +23,18 @@
 
 namespace signet::agent {
 
+struct MintOptions {
+  BackoffPolicy backoff;
+  std::size_t most_svids = 20'000;  // held at once, those being minted included
+};
+
 class MintSchedule {
  public:
-  MintSchedule(const Clock& clock, Random& random, BackoffPolicy backoff = {})
-      : clock_(clock), random_(random), backoff_(backoff) {}
+  // Ids of the entries whose SVIDs somebody uses now.
+  using InUse = std::function<std::unordered_set<std::string>(const EntrySet&)>;
+
+  MintSchedule(const Clock& clock, Random& random, MintOptions options = {}, InUse in_use = {})
+      : clock_(clock), random_(random), options_(options), in_use_(std::move(in_use)) {}
 
   // Learns the entries. New and changed ones become due, gone ones are forgotten. An SVID of
   // `snapshot` that this schedule does not know (kept from before a restart) is taken on as it is.
@@ -29,41 +45,94 @@ class MintSchedule {
   // SVIDs signed by one of these authorities (subject key ids), or by none of `trusted`, are due.
   void Distrust(const std::set<Bytes>& tainted, const std::set<Bytes>& trusted);
 
+  // What one who mints takes.
+  enum class Lane {
+    kWaiting,  // only what a workload waits for, so that it never stands behind anything else
+    kAny,
+  };
   // At most `limit` entries that are due and not being minted: those a workload waits for, then
-  // those without an SVID, then the soonest to expire. They count as being minted until reported.
-  std::vector<EntryPtr> TakeDue(std::size_t limit);
+  // those whose SVID is due for renewal, the soonest to expire first, then those without one. They
+  // count as being minted until reported.
+  std::vector<EntryPtr> TakeDue(std::size_t limit, Lane lane = Lane::kAny);
   // `entry` is the one taken. An SVID for a version that is no longer current leaves the entry due.
   void Succeeded(const AuthorizedEntry& entry, const IssuedSvid& svid);
   void Failed(const std::string& id);
   // The server answers again: whoever waits only because of failures is due at once.
   void ForgiveFailures();
 
+  // Ids of the entries whose SVIDs have ended; each is told once.
+  std::vector<std::string> TakeExpired();
+  // Ids of the entries whose SVIDs were given up for others since the last call.
+  std::vector<std::string> TakeGivenUp();
+
   // How long until something is due; absent when nothing is planned.
-  std::optional<Duration> UntilNextDue() const;
+  std::optional<Duration> UntilNextDue(Lane lane = Lane::kAny) const;
   std::size_t size() const { return slots_.size(); }
+  // SVIDs held or being minted.
+  std::size_t held() const { return held_; }
+  // How often a workload waited for an SVID and there was no room for it.
+  std::uint64_t refused() const { return refused_; }
+  // Entries that have no SVID because there is no room.
+  std::size_t without_room() const { return parked_.size() + refused_now_; }
 
  private:
+  enum class Place { kNowhere, kReady, kUntilWall, kUntilSteady, kParked };
+  enum class Urgency { kWaiting, kRenewal, kWarmUp };
   struct Slot {
     EntryPtr entry;
-    bool has_svid = false;
-    WallTime renew_at;  // with an SVID
+    IssuersPtr issuers;  // of the SVID held; null: none is
+    WallTime renew_at;
     WallTime not_after;
-    Bytes authority_key_id;
+    SteadyTime retry_at{};
+    unsigned failures = 0;
     bool stale = false;  // the entry changed, or what signed the SVID is not to be used
     bool wanted = false;
     bool in_flight = false;
-    unsigned failures = 0;
-    SteadyTime retry_at{};
+    bool refused = false;  // wanted, and there was no room
+    Place place = Place::kNowhere;
+    Urgency urgency = Urgency::kWarmUp;
+
+    bool Occupies() const { return issuers != nullptr || in_flight; }
   };
+  struct ReadyKey {
+    Urgency urgency;
+    WallTime not_after;
+    std::string_view id;
+    friend auto operator<=>(const ReadyKey&, const ReadyKey&) = default;
+  };
+
+  void OnDifference(const HeldEntry* before, const HeldEntry* after);
   void TakeOn(Slot* slot, const IssuedSvid& svid);
-  bool IsNeeded(const Slot& slot) const;
-  bool IsDue(const Slot& slot, WallTime now, SteadyTime steady) const;
+  // Takes the slot out of the sets, changes it, and puts it where it then belongs.
+  template <class Action>
+  void Change(Slot* slot, Action action);
+  void Enter(Slot* slot);
+  void Leave(Slot* slot);
+  void Forget(Slot* slot);
+  void Promote();
+  void Unpark();
+  // Whether there is room for one more, after one was given up for it if need be.
+  bool MakeRoom(const Slot& slot, std::optional<std::vector<Slot*>>* unused);
+  std::vector<Slot*> Unused();
+  static ReadyKey KeyOf(const Slot& slot) {
+    return {slot.urgency, slot.issuers ? slot.not_after : WallTime{}, slot.entry->id};
+  }
 
   const Clock& clock_;
   Random& random_;
-  const BackoffPolicy backoff_;
-  std::shared_ptr<const EntrySet> known_;  // what slots_ was made from
-  std::map<std::string, Slot> slots_;
+  const MintOptions options_;
+  const InUse in_use_;
+  EntrySet known_;  // what slots_ was made from
+  std::unordered_map<std::string, Slot> slots_;
+  std::map<ReadyKey, Slot*> ready_;
+  std::set<std::pair<WallTime, Slot*>> until_wall_;
+  std::set<std::pair<SteadyTime, Slot*>> until_steady_;
+  std::set<Slot*> parked_;                     // due, not waited for, and no room
+  std::set<std::pair<WallTime, Slot*>> ends_;  // all with an SVID
+  std::vector<std::string> given_up_;
+  std::size_t held_ = 0;
+  std::size_t refused_now_ = 0;
+  std::uint64_t refused_ = 0;
 };
 
 }  // namespace signet::agent

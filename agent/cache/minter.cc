@@ -9,6 +9,11 @@ namespace {
 
 // The wall clock may be set while we wait: never trust a plan for longer than this.
 constexpr Duration kLongestNap = std::chrono::seconds(5);
+// What nobody waits for is gathered for a moment, so that it goes in fewer, larger calls.
+constexpr Duration kGatherTime = std::chrono::milliseconds(20);
+constexpr Duration kShortestNap = std::chrono::milliseconds(250);
+// Of those that mint anything: one makes keys and checks while the other waits for the server.
+constexpr int kAnyLanes = 2;
 
 identity::BundleMap OwnBundle(const Snapshot& snapshot) {
   identity::BundleMap bundles;
@@ -19,22 +24,44 @@ identity::BundleMap OwnBundle(const Snapshot& snapshot) {
 
 }  // namespace
 
-Minter::Minter(Cache& cache, SvidIssuer& issuer, const Clock& clock, Random& random,
-               const Logger& log, Metrics& metrics)
-    : cache_(cache),
-      issuer_(issuer),
-      clock_(clock),
-      log_(log),
-      minted_(
-          metrics.Counter("signet_agent_svids_minted_total", "X.509-SVIDs received and taken on")),
-      failed_(metrics.Counter("signet_agent_svid_mint_failures_total",
-                              "X.509-SVIDs asked for and not received, or refused")),
-      schedule_(clock, random) {}
+Minter::Minter(const MinterParts& parts, const MintOptions& options)
+    : cache_(parts.cache),
+      issuer_(parts.issuer),
+      clock_(parts.clock),
+      log_(parts.log),
+      minted_(parts.metrics.Counter("signet_agent_svids_minted_total",
+                                    "X.509-SVIDs received and taken on")),
+      failed_(parts.metrics.Counter("signet_agent_svid_mint_failures_total",
+                                    "X.509-SVIDs asked for and not received, or refused")),
+      schedule_(parts.clock, parts.random, options,
+                [&interest = parts.interest, &clock = parts.clock](const EntrySet& entries) {
+                  return interest.InUse(entries, clock.Now());
+                }) {
+  ExportMetrics(parts.metrics);
+}
 
 Minter::~Minter() { Stop(); }
 
+void Minter::ExportMetrics(Metrics& metrics) {
+  metrics.GaugeFrom("signet_agent_svids_without_room",
+                    "Entries without an X.509-SVID because limits.svids is reached",
+                    [this] { return static_cast<double>(without_room()); });
+  metrics.CounterFrom("signet_agent_svids_refused_total",
+                      "Times a workload waited for an X.509-SVID and limits.svids was reached",
+                      [this] {
+                        const std::lock_guard lock(mutex_);
+                        return static_cast<double>(schedule_.refused());
+                      });
+}
+
+std::size_t Minter::without_room() const {
+  const std::lock_guard lock(mutex_);
+  return schedule_.without_room();
+}
+
 void Minter::Start() {
-  thread_ = std::thread([this] { Loop(); });
+  threads_.emplace_back([this] { Loop(Lane::kWaiting); });
+  for (int i = 0; i < kAnyLanes; ++i) threads_.emplace_back([this] { Loop(Lane::kAny); });
 }
 
 void Minter::Stop() {
@@ -43,59 +70,81 @@ void Minter::Stop() {
     stopping_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads_)
+    if (thread.joinable()) thread.join();
 }
 
 void Minter::Wake() {
   {
     const std::lock_guard lock(mutex_);
-    awake_ = true;
+    ++changes_;
   }
-  changed_.notify_one();
+  changed_.notify_all();
 }
 
 void Minter::Want(const std::vector<std::string>& ids) {
+  const SnapshotPtr snapshot = cache_.Current();
   {
     const std::lock_guard lock(mutex_);
+    schedule_.Update(*snapshot);  // they may be entries that came this moment
     schedule_.Want(ids);
-    awake_ = true;
+    ++wants_;
   }
-  changed_.notify_one();
+  changed_.notify_all();
 }
 
 void Minter::OnConnected() {
   {
     const std::lock_guard lock(mutex_);
     schedule_.ForgiveFailures();
-    awake_ = true;
+    ++changes_;
+    ++wants_;
   }
-  changed_.notify_one();
+  changed_.notify_all();
 }
 
-void Minter::Loop() {
+void Minter::Loop(Lane lane) {
+  const std::uint64_t& news = lane == Lane::kWaiting ? wants_ : changes_;
+  std::uint64_t seen = 0;
   while (true) {
-    const Duration nap = RunOnce();
+    const Duration nap = RunOnce(lane);
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, nap, [&] { return awake_ || stopping_; });
+    if (nap > Duration::zero()) {
+      changed_.wait_for(lock, nap, [&] { return news != seen || stopping_; });
+      if (lane == Lane::kAny) changed_.wait_for(lock, kGatherTime, [&] { return stopping_; });
+    }
     if (stopping_) return;
-    awake_ = false;
+    seen = news;
   }
 }
 
-Duration Minter::RunOnce() {
-  cache_.DropExpired(clock_.Now());
-  const std::vector<EntryPtr> due = Plan();
+Duration Minter::RunOnce(Lane lane) {
+  const std::vector<EntryPtr> due = Plan(lane);
   if (!due.empty()) Mint(due);
   const std::lock_guard lock(mutex_);
-  return std::min(schedule_.UntilNextDue().value_or(kLongestNap), kLongestNap);
+  if (!issuer_.IsReachable()) return kLongestNap;  // OnConnected() ends it
+  const Duration paused = paused_until_ - clock_.SteadyNow();
+  if (paused > Duration::zero()) return std::min(paused, kLongestNap);
+  const Duration wait = std::min(schedule_.UntilNextDue(lane).value_or(kLongestNap), kLongestNap);
+  return lane == Lane::kAny && wait > Duration::zero() ? std::max(wait, kShortestNap) : wait;
 }
 
-std::vector<EntryPtr> Minter::Plan() {
-  const SnapshotPtr snapshot = cache_.Current();
-  const std::lock_guard lock(mutex_);
-  schedule_.Update(*snapshot);
-  NoteBundle(*snapshot);
-  return schedule_.TakeDue(kMintBatch);
+std::vector<EntryPtr> Minter::Plan(Lane lane) {
+  std::vector<EntryPtr> due;
+  std::vector<std::string> expired, given_up;
+  {
+    const std::lock_guard lock(mutex_);
+    const SnapshotPtr snapshot = cache_.Current();
+    schedule_.Update(*snapshot);
+    NoteBundle(*snapshot);
+    expired = schedule_.TakeExpired();
+    if (issuer_.IsReachable() && paused_until_ <= clock_.SteadyNow())
+      due = schedule_.TakeDue(kMintBatch, lane);
+    given_up = schedule_.TakeGivenUp();
+  }
+  if (!expired.empty()) cache_.DropExpired(expired, clock_.Now());
+  if (!given_up.empty()) cache_.Drop(given_up);
+  return due;
 }
 
 void Minter::NoteBundle(const Snapshot& snapshot) {
@@ -125,21 +174,35 @@ void Minter::Mint(const std::vector<EntryPtr>& due) {
     requests.push_back({entry->id, std::move(*request)});
     jobs.push_back({entry, std::move(*key)});
   }
-  auto issued = issuer_.Issue(requests);
+  if (jobs.empty()) return;
+  IssueAnswer answer = issuer_.Issue(requests);
+  NotePause(answer.retry_after);
+  Report(jobs, Outcomes(jobs, std::move(answer)));
+}
+
+void Minter::NotePause(std::optional<Duration> retry_after) {
+  if (!retry_after) return;
+  log_.Warn("the server asks for a pause before more SVIDs are minted",
+            {{"pause", FormatDuration(*retry_after)}});
+  const std::lock_guard lock(mutex_);
+  paused_until_ = std::max(paused_until_, clock_.SteadyNow() + *retry_after);
+}
+
+std::vector<Result<SvidPtr>> Minter::Outcomes(const std::vector<Job>& jobs, IssueAnswer answer) {
   const SnapshotPtr snapshot = cache_.Current();
   std::vector<Result<SvidPtr>> outcomes;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if (!issued) {
-      outcomes.push_back(Fail(issued.error()));
-    } else if (i >= issued->size() || !(*issued)[i]) {
-      outcomes.push_back(Fail(i < issued->size()
-                                  ? (*issued)[i].error()
-                                  : Error{Code::kInternal, kMintedWrong, "no result"}));
+    if (!answer.results) {
+      outcomes.push_back(Fail(answer.results.error()));
+    } else if (i >= answer.results->size()) {
+      outcomes.push_back(Fail(Code::kInternal, kMintedWrong, "no result"));
+    } else if (auto& chain = (*answer.results)[i]; !chain) {
+      outcomes.push_back(Fail(chain.error()));
     } else {
-      outcomes.push_back(CheckMinted(jobs[i], std::move(*(*issued)[i]), *snapshot));
+      outcomes.push_back(CheckMinted(jobs[i], std::move(*chain), *snapshot));
     }
   }
-  Report(jobs, std::move(outcomes));
+  return outcomes;
 }
 
 Result<SvidPtr> Minter::CheckMinted(const Job& job, ca::Chain chain,
@@ -153,17 +216,21 @@ Result<SvidPtr> Minter::CheckMinted(const Job& job, ca::Chain chain,
   if (!(chain.front().public_key() == job.key.public_key()))
     return Fail(Code::kInternal, kMintedWrong, "the certificate is over another key");
   auto svid = std::make_shared<IssuedSvid>();
+  const ca::Certificate& leaf = chain.front();
   svid->id = verified.id;
-  svid->chain_der = ca::ConcatenateDer(chain);
-  svid->chain = std::move(chain);
+  svid->leaf_der = ToBytes(leaf.der());
+  svid->issuers = issuers_.Of(chain);
   svid->key = job.key.ToPkcs8();
+  svid->not_before = leaf.not_before();
+  svid->not_after = leaf.not_after();
+  svid->fingerprint = leaf.fingerprint();
   svid->entry_revision = job.entry->revision_number;
   svid->entry_created_at = job.entry->created_at;
   return SvidPtr(std::move(svid));
 }
 
 void Minter::Report(const std::vector<Job>& jobs, std::vector<Result<SvidPtr>> outcomes) {
-  std::vector<std::pair<std::string, SvidPtr>> fresh;
+  SvidList fresh;
   {
     const std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
@@ -186,7 +253,7 @@ void Minter::Report(const std::vector<Job>& jobs, std::vector<Result<SvidPtr>> o
                                  {"error", error.Message()}});
   }
   minted_.Add(static_cast<double>(fresh.size()));
-  cache_.Install(std::move(fresh));
+  cache_.Install(fresh);
 }
 
 }  // namespace signet::agent

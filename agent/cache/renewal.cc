@@ -3,23 +3,39 @@
 #include <algorithm>
 
 namespace signet::agent {
+namespace {
 
-WallTime DrawRenewalTime(WallTime not_before, WallTime not_after, Random& random) {
-  const auto half = std::chrono::duration<double>(not_after - not_before) / 2;
-  const auto left = half * (0.9 + 0.2 * random.Unit());
-  return not_after - std::chrono::duration_cast<WallTime::duration>(left);
+using Seconds = std::chrono::duration<double>;
+
+// In [0, 1): the first 53 bits.
+double Fraction(const ca::Sha256Digest& fingerprint) {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < 8; ++i) bits = (bits << 8) | fingerprint[i];
+  return static_cast<double>(bits >> 11) / static_cast<double>(1ULL << 53);
 }
 
-WallTime DrawRenewalOfNew(WallTime not_before, WallTime not_after, WallTime now, Random& random) {
-  const WallTime drawn = DrawRenewalTime(not_before, not_after, random);
-  return drawn > now ? drawn : now + (not_after - now) / 2;
+// The part of `half` that is left at renewal.
+WallTime::duration Left(Seconds half, const ca::Sha256Digest& fingerprint) {
+  return std::chrono::duration_cast<WallTime::duration>(half * (0.9 + 0.2 * Fraction(fingerprint)));
+}
+
+}  // namespace
+
+WallTime RenewalTime(WallTime not_before, WallTime not_after, const ca::Sha256Digest& fingerprint) {
+  return not_after - Left(Seconds(not_after - not_before) / 2, fingerprint);
+}
+
+WallTime RenewalOfNew(WallTime not_before, WallTime not_after, WallTime now,
+                      const ca::Sha256Digest& fingerprint) {
+  const WallTime planned = RenewalTime(not_before, not_after, fingerprint);
+  return planned > now ? planned : not_after - Left(Seconds(not_after - now) / 2, fingerprint);
 }
 
 Duration DrawBackoff(unsigned failures, const BackoffPolicy& policy, Random& random) {
   const double doublings = static_cast<double>(1ULL << std::min(failures, 30U));
-  const double bound = std::min(std::chrono::duration<double>(policy.most).count(),
-                                std::chrono::duration<double>(policy.first).count() * doublings);
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(bound * random.Unit()));
+  const double bound =
+      std::min(Seconds(policy.most).count(), Seconds(policy.first).count() * doublings);
+  return std::chrono::duration_cast<Duration>(Seconds(bound * random.Unit()));
 }
 
 }  // namespace signet::agent

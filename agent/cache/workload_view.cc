@@ -12,11 +12,10 @@ bool IsPreferred(const AuthorizedEntry& a, const AuthorizedEntry& b) {
 }
 
 // Hint -> the one entry that has it.
-std::map<std::string, const AuthorizedEntry*> ChooseByHint(
-    const Snapshot& snapshot, const std::vector<std::size_t>& granted) {
+std::map<std::string, const AuthorizedEntry*> ChooseByHint(const std::vector<HeldEntry>& granted) {
   std::map<std::string, const AuthorizedEntry*> chosen;
-  for (const std::size_t position : granted) {
-    const AuthorizedEntry& entry = *snapshot.entries->entries()[position];
+  for (const HeldEntry& held : granted) {
+    const AuthorizedEntry& entry = *held.entry;
     if (entry.hint.empty()) continue;
     const auto [slot, added] = chosen.emplace(entry.hint, &entry);
     if (!added && IsPreferred(entry, *slot->second)) slot->second = &entry;
@@ -37,14 +36,12 @@ WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held
   WorkloadView view;
   view.own_bundle = snapshot.FindBundle(snapshot.trust_domain);
   if (!snapshot.synced || !view.own_bundle) return view;
-  const std::vector<std::size_t> granted = snapshot.entries->Match(held, now);
-  const auto by_hint = ChooseByHint(snapshot, granted);
+  const std::vector<HeldEntry> granted = snapshot.entries.Match(held, now);
+  const auto by_hint = ChooseByHint(granted);
   std::set<identity::TrustDomain> federated;
-  for (const std::size_t position : granted) {
-    const EntryPtr& entry = snapshot.entries->entries()[position];
+  for (const auto& [entry, svid, indexed_under] : granted) {
     if (!entry->hint.empty() && by_hint.at(entry->hint) != entry.get()) continue;
-    const SvidPtr& svid = snapshot.svids[position];
-    const bool servable = svid && svid->id == entry->spiffe_id && svid->not_after() > now;
+    const bool servable = svid && svid->id == entry->spiffe_id && svid->not_after > now;
     view.grants.push_back({entry, servable ? svid : nullptr});
     federated.insert(entry->federates_with.begin(), entry->federates_with.end());
   }

@@ -11,6 +11,7 @@ namespace signet::agent {
 struct Grant {
   EntryPtr entry;
   SvidPtr svid;  // null: not minted yet, or expired
+  friend bool operator==(const Grant&, const Grant&) = default;
 };
 
 struct WorkloadView {
@@ -29,6 +30,9 @@ struct WorkloadView {
 
   // Ids of granted entries that have no SVID to give.
   std::vector<std::string> Missing() const;
+
+  // The same entries, SVIDs and bundles in memory: looks at nothing inside them.
+  friend bool operator==(const WorkloadView&, const WorkloadView&) = default;
 };
 
 // Of entries with the same hint the older one counts, then the one of lower id; the others are not

@@ -44,11 +44,11 @@ Answer<X509SVIDResponse> AnswerX509Svid(const WorkloadView& view) {
     if (!grant.svid) continue;
     X509SVID* svid = answer.response.add_svids();
     svid->set_spiffe_id(grant.entry->spiffe_id.ToString());
-    svid->set_x509_svid(ToString(grant.svid->chain_der));
+    svid->set_x509_svid(ToString(grant.svid->ChainDer()));
     svid->set_x509_svid_key(ToString(grant.svid->key.view()));
     svid->set_bundle(own_bundle);
     svid->set_hint(grant.entry->hint);
-    Mark(&hasher, grant.svid->leaf().fingerprint());
+    Mark(&hasher, grant.svid->fingerprint);
     Mark(&hasher, AsBytes(svid->hint()));
   }
   for (const BundlePtr& bundle : view.federated)

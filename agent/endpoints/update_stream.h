@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "agent/cache/cache.h"
+#include "agent/cache/interest.h"
 #include "agent/endpoints/answers.h"
 #include "agent/endpoints/caller_table.h"
 #include "agent/endpoints/stream_hub.h"
@@ -25,6 +26,7 @@ namespace signet::agent {
 struct StreamContext {
   Cache& cache;
   StreamHub& hub;
+  Interest& interest;
   const Clock& clock;
   std::function<void(const std::vector<std::string>&)>
       want;  // SVIDs of these entries are waited for
@@ -59,6 +61,7 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
     {
       const std::lock_guard lock(mutex_);
       if (closed_) return;
+      interest_ = context_.interest.Add(selectors);
       selectors_ = std::move(selectors);
       waiting_since_ = context_.clock.SteadyNow();
       waiting_ = true;
@@ -82,19 +85,25 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
       return;
     }
     dirty_ = false;
-    const WorkloadView view = ViewFor(*context_.cache.Current(), *selectors_, context_.clock.Now());
+    WorkloadView view = ViewFor(*context_.cache.Current(), *selectors_, context_.clock.Now());
+    if (sent_ && !waiting_ && view == seen_) return;  // nothing of this caller's has changed
     Answer<Response> answer = encode_(view);
     if (!answer.missing.empty()) context_.want(answer.missing);
     if (answer.kind == AnswerKind::kEnd || HasWaitedLongEnough(answer)) {
       lock.unlock();
       return End(answer.status);
     }
-    if (waiting_ || (sent_ && *sent_ == answer.fingerprint)) return;
+    if (waiting_) return;
+    if (sent_ && *sent_ == answer.fingerprint) {
+      seen_ = std::move(view);
+      return;
+    }
     if (!net::IsAlive(caller_->credentials)) {
       lock.unlock();
       return End({grpc::StatusCode::UNAVAILABLE, "the process that connected is gone"});
     }
     sent_ = answer.fingerprint;
+    seen_ = std::move(view);
     response_ = std::move(answer.response);
     writing_ = true;
     lock.unlock();  // gRPC may call back on this very thread
@@ -147,6 +156,7 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
     {
       const std::lock_guard lock(mutex_);
       writing_ = false;
+      response_ = Response();  // keys, and most of what a stream costs
       end = end_;
       if (!ok && !end) end = grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away");
       again = dirty_;
@@ -162,6 +172,7 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
       const std::lock_guard lock(mutex_);
       closed_ = true;
       waiting_ = false;
+      interest_ = {};
     }
     context_.hub.Remove(this);
     const auto self = std::move(self_);
@@ -177,8 +188,10 @@ class UpdateStream final : public grpc::ServerWriteReactor<Response>,
 
   std::mutex mutex_;
   std::optional<identity::SelectorSet> selectors_;  // set once attested
-  std::optional<ca::Sha256Digest> sent_;            // fingerprint of the last message
-  std::optional<grpc::Status> end_;                 // to finish with after the write in flight
+  Interest::Handle interest_;
+  std::optional<ca::Sha256Digest> sent_;  // fingerprint of the last message
+  WorkloadView seen_;                     // what the last message was made from
+  std::optional<grpc::Status> end_;       // to finish with after the write in flight
   SteadyTime waiting_since_;
   Response response_;
   bool writing_ = false;

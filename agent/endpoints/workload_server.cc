@@ -47,8 +47,9 @@ struct WorkloadServer::State {
         refusal_lines(parts.clock, kRefusalLinesPerSecond),
         refusals(parts.metrics),
         callers(limits),
-        streams{parts.cache, hub, parts.clock, parts.want,
-                [this](const grpc::Status& status) { refusals.Count(status); }},
+        streams{parts.cache,    hub,
+                parts.interest, parts.clock,
+                parts.want,     [this](const grpc::Status& status) { refusals.Count(status); }},
         service(streams, callers, pool, parts.attest, parts.log, parts.metrics, refusals),
         rejected(parts.metrics.Counter("signet_agent_connections_refused_total",
                                        "Connections to the public socket closed at once")) {}

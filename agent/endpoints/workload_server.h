@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "agent/cache/cache.h"
+#include "agent/cache/interest.h"
 #include "agent/endpoints/caller_table.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -20,7 +21,8 @@ struct WorkloadServerParts {
   Cache& cache;
   std::function<Result<identity::SelectorSet>(const net::PeerCredentials&)> attest;
   std::function<void(const std::vector<std::string>&)>
-      want;  // SVIDs of these entries are waited for
+      want;            // SVIDs of these entries are waited for
+  Interest& interest;  // learns who has an open stream
   const Clock& clock;
   const Logger& log;
   Metrics& metrics;

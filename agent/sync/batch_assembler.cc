@@ -33,7 +33,11 @@ Status BatchAssembler::Gather(const sync_api::Batch& batch) {
       return Fail(Code::kInternal, kBatchRefused, "entry id repeated in one revision");
     delta_.upserts.push_back(std::move(entry));
   }
-  for (const std::string& id : batch.removed_entry_ids()) delta_.removed_entries.push_back(id);
+  for (const std::string& id : batch.removed_entry_ids()) {
+    if (!seen_ids_.insert(id).second)
+      return Fail(Code::kInternal, kBatchRefused, "entry id repeated in one revision");
+    delta_.removed_entries.push_back(id);
+  }
   for (const auto& message : batch.bundles()) {
     SIGNET_TRY(auto bundle, ToBundle(message));
     delta_.bundles.push_back(std::move(bundle));

@@ -1,5 +1,8 @@
 #include "agent/sync/grpc_error.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "agent/attest/denial.h"
 #include "agent/cache/minter.h"
 #include "base/log.h"
@@ -46,6 +49,18 @@ Error FromGrpc(const grpc::Status& status) {
   if (code == Code::kPermissionDenied) reason = PermissionReason(status);
   if (code == Code::kUnavailable) reason = kServerAway;
   return Error{code, reason, EscapeForLog(status.error_message(), 512)};
+}
+
+std::optional<Duration> RetryHint(const grpc::ClientContext& context) {
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto found = trailers.find("grpc-retry-pushback-ms");
+  if (found == trailers.end()) return std::nullopt;
+  const char* const end = found->second.data() + found->second.size();
+  std::int64_t milliseconds = 0;
+  const auto [stop, error] = std::from_chars(found->second.data(), end, milliseconds);
+  if (error != std::errc() || stop != end || milliseconds < 0) return std::nullopt;
+  const auto longest = std::chrono::milliseconds(kLongestRetryHint);
+  return std::min(std::chrono::milliseconds(milliseconds), longest);
 }
 
 }  // namespace signet::agent

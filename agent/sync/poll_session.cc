@@ -71,9 +71,9 @@ class EntryDialogue {
   }
 
   bool TakeHeld(const entry_api::EntryRevision& revision) {
-    const auto position = held_.entries->Find(revision.id());
-    if (!position) return false;
-    const AuthorizedEntry& entry = *held_.entries->entries()[*position];
+    const HeldEntry* held = held_.entries.Find(revision.id());
+    if (held == nullptr) return false;
+    const AuthorizedEntry& entry = *held->entry;
     if (entry.revision_number != revision.revision_number() ||
         entry.created_at != revision.created_at())
       return false;

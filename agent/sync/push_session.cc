@@ -13,7 +13,7 @@ namespace sync_api = signet::sync::v1;
 
 namespace {
 
-std::string DigestOf(const Snapshot& snapshot) { return ToString(snapshot.entries->digest()); }
+std::string DigestOf(const Snapshot& snapshot) { return ToString(snapshot.entries.digest()); }
 
 sync_api::SubscribeRequest MakeHello(const Snapshot& snapshot, bool ask_for_everything) {
   sync_api::SubscribeRequest request;

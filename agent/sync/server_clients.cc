@@ -58,10 +58,9 @@ bool IsRefusal(grpc::StatusCode code) {
 
 }  // namespace
 
-Result<std::vector<Result<ca::Chain>>> SpireSvidIssuer::Issue(
-    const std::vector<MintRequest>& requests) {
+IssueAnswer SpireSvidIssuer::Issue(const std::vector<MintRequest>& requests) {
   const ConnectionPtr connection = link_.current();
-  if (!connection) return Fail(Away());
+  if (!connection) return {Fail(Away()), std::nullopt};
   svid_api::BatchNewX509SVIDRequest call;
   for (const MintRequest& request : requests) {
     auto* params = call.add_params();
@@ -78,11 +77,11 @@ Result<std::vector<Result<ca::Chain>>> SpireSvidIssuer::Issue(
     if (status.error_code() == grpc::UNAVAILABLE ||
         AnswerTo(FromGrpc(status)) != DenialAnswer::kNone)
       link_.Drop(connection);
-    return Fail(FromGrpc(status));
+    return {Fail(FromGrpc(status)), RetryHint(context)};
   }
   std::vector<Result<ca::Chain>> results;
   for (const auto& result : answer.results()) results.push_back(ToResult(result));
-  return results;
+  return {std::move(results), std::nullopt};
 }
 
 Result<identity::Bundle> SpireNodeAuthority::FetchBundle(const identity::Bundle& trust) {

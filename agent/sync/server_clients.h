@@ -14,7 +14,8 @@ namespace signet::agent {
 class SpireSvidIssuer final : public SvidIssuer {
  public:
   explicit SpireSvidIssuer(ServerLink& link) : link_(link) {}
-  Result<std::vector<Result<ca::Chain>>> Issue(const std::vector<MintRequest>& requests) override;
+  bool IsReachable() const override { return link_.current() != nullptr; }
+  IssueAnswer Issue(const std::vector<MintRequest>& requests) override;
 
  private:
   ServerLink& link_;

@@ -171,7 +171,7 @@ Result<SnapshotPtr> SyncWorker::ApplyRevision(Delta delta) {
   NoteHeard();
   if (std::exchange(said_away_, false) || !before->synced)
     log_.Info("in step with the server",
-              {{"revision", snapshot->revision}, {"entries", snapshot->entries->size()}});
+              {{"revision", snapshot->revision}, {"entries", snapshot->entries.size()}});
   return snapshot;
 }
 

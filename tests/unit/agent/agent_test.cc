@@ -2,6 +2,7 @@
 // socket.
 #include "agent/agent.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 
 #include <filesystem>
@@ -42,6 +43,20 @@ class PlainDialer final : public ServerDialer {
   const Clock& clock_;
 };
 
+// The real time, and as much later as a test says.
+class ShiftedClock final : public Clock {
+ public:
+  WallTime Now() const override {
+    return system_.Now() + std::chrono::duration_cast<WallTime::duration>(Duration(shift_));
+  }
+  SteadyTime SteadyNow() const override { return system_.SteadyNow() + Duration(shift_); }
+  void Advance(Duration by) { shift_ += by.count(); }
+
+ private:
+  const SystemClock system_;
+  std::atomic<Duration::rep> shift_{0};
+};
+
 const std::string kMine = "unix:uid:" + std::to_string(geteuid());
 
 struct World {
@@ -78,9 +93,14 @@ struct World {
     agent.reset();
     return code;
   }
+  // SVIDs the agent holds.
+  bool Holds(int count) const {
+    const std::string line = "signet_agent_svids{state=\"held\"} " + std::to_string(count) + "\n";
+    return metrics->Text().find(line) != std::string::npos;
+  }
   std::string Id(const std::string& path) const { return "spiffe://example.org" + path; }
 
-  SystemClock clock;
+  ShiftedClock clock;
   OsRandom random;
   const Logger log = Logger::Null();
   TempDir dir;
@@ -464,4 +484,28 @@ TEST_CASE("a kept cache that does not open costs only the head start") {
   REQUIRE(WriteFileAtomically(path, content, 0600));
   world.StartAgent();  // a broken cache is no reason not to start
   CHECK(FetchOnce(world.config.socket).status.ok());
+}
+
+TEST_CASE("a server away for a day: then the node is whole again within a minute, without a herd") {
+  World world;  // the agent's SVID and all others live for an hour
+  for (int i = 0; i < 400; ++i)
+    world.server.Put("other" + std::to_string(i), "/other", {"unix:uid:99999"});
+  world.server.Put("mine", "/mine", {kMine});
+  world.StartAgent();
+  REQUIRE(world.server.WaitUntil([&] { return world.Holds(401); }));
+  world.server.GoAway();
+  CHECK(FetchOnce(world.config.socket).status.ok());
+  world.clock.Advance(24h);
+  REQUIRE(world.server.WaitUntil([&] { return world.Holds(0); }));  // ended, and not served
+  CHECK(world.agent->health().problems.size() >= 2);
+  const int calls = world.server.mints(), renewals = world.server.renewals();
+  const auto begun = std::chrono::steady_clock::now();
+  world.server.ComeBack();
+  SvidStream stream(world.config.socket);
+  REQUIRE(stream.Next());
+  REQUIRE(world.server.WaitUntil([&] { return world.Holds(401); }));
+  CHECK(std::chrono::steady_clock::now() - begun < 60s);
+  CHECK(world.server.renewals() > renewals);
+  CHECK(world.server.mints() - calls <= 401 / static_cast<int>(kMintBatch) + 8);
+  REQUIRE(world.server.WaitUntil([&] { return world.agent->health().problems.empty(); }));
 }

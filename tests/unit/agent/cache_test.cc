@@ -1,7 +1,11 @@
 #include "agent/cache/cache.h"
 
 #include <catch2/catch.hpp>
+#include <map>
+#include <random>
+#include <set>
 
+#include "agent/cache/interest.h"
 #include "agent/cache/workload_view.h"
 #include "tests/support/fake_clock.h"
 #include "tests/unit/agent/entries.h"
@@ -14,17 +18,23 @@ using signet::test::SigningAuthority;
 
 namespace {
 
-std::vector<std::string> Ids(const EntrySet& set, const std::vector<std::size_t>& positions) {
+std::vector<std::string> Ids(const std::vector<HeldEntry>& held) {
   std::vector<std::string> ids;
-  for (const std::size_t position : positions) ids.push_back(set.entries()[position]->id);
+  for (const HeldEntry& one : held) ids.push_back(one.entry->id);
   return ids;
 }
 
-std::shared_ptr<const EntrySet> SetOf(std::vector<AuthorizedEntry> entries) {
-  std::vector<EntryPtr> list;
-  for (AuthorizedEntry& entry : entries)
-    list.push_back(std::make_shared<const AuthorizedEntry>(std::move(entry)));
-  return EntrySet::Create(std::move(list));
+EntrySet SetOf(std::vector<AuthorizedEntry> entries) {
+  std::vector<EntrySet::Change> changes;
+  for (AuthorizedEntry& entry : entries) {
+    auto made = std::make_shared<const AuthorizedEntry>(std::move(entry));
+    changes.push_back({made->id, made});
+  }
+  return EntrySet().WithEntries(changes);
+}
+
+SvidPtr SvidOf(const Cache& cache, const std::string& id) {
+  return cache.Current()->entries.Find(id)->svid;
 }
 
 const WallTime kNow = FromUnixSeconds(FakeClock::kDefaultUnixSeconds);
@@ -36,10 +46,10 @@ TEST_CASE("an entry is granted only when all of its selectors are held") {
                           Entry("2", "/both", {"unix:uid:1001", "unix:gid:1001"}),
                           Entry("3", "/othergid", {"unix:uid:1001", "unix:gid:1002"}),
                           Entry("4", "/other", {"unix:uid:1002"})});
-  CHECK(Ids(*set, set->Match(Selectors({"unix:uid:1001", "unix:gid:1001", "unix:group:x"}),
-                             kNow)) == std::vector<std::string>{"1", "2"});
-  CHECK(set->Match(Selectors({"unix:gid:1001"}), kNow).empty());
-  CHECK(set->Match({}, kNow).empty());
+  CHECK(Ids(set.Match(Selectors({"unix:uid:1001", "unix:gid:1001", "unix:group:x"}), kNow)) ==
+        std::vector<std::string>{"1", "2"});
+  CHECK(set.Match(Selectors({"unix:gid:1001"}), kNow).empty());
+  CHECK(set.Match({}, kNow).empty());
 }
 
 TEST_CASE("entries without selectors, expired ones and those of stores are granted to nobody") {
@@ -50,7 +60,7 @@ TEST_CASE("entries without selectors, expired ones and those of stores are grant
   auto later = Entry("3", "/later", {"unix:uid:1"});
   later.expires_at = FakeClock::kDefaultUnixSeconds + 1;
   const auto set = SetOf({expired, stored, Entry("0", "/open", {}), later});
-  CHECK(Ids(*set, set->Match(Selectors({"unix:uid:1"}), kNow)) == std::vector<std::string>{"3"});
+  CHECK(Ids(set.Match(Selectors({"unix:uid:1"}), kNow)) == std::vector<std::string>{"3"});
 }
 
 TEST_CASE("the digest of entries is the one the sync protocol defines") {
@@ -59,9 +69,9 @@ TEST_CASE("the digest of entries is the one the sync protocol defines") {
   auto entry = Entry("a", "/a", {"unix:uid:1"});
   entry.revision_number = 2;
   entry.created_at = 1000;
-  CHECK(EncodeHex(SetOf({entry})->digest()) ==
+  CHECK(EncodeHex(SetOf({entry}).digest()) ==
         "f4b78b060635941d0112785b22bf13b26d37a1caa323a9a8ca7cf10b78cc6659");
-  CHECK(EncodeHex(SetOf({})->digest()) ==
+  CHECK(EncodeHex(SetOf({}).digest()) ==
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
@@ -71,11 +81,11 @@ TEST_CASE("a full revision replaces entries and bundles, a partial one changes w
   REQUIRE_FALSE(cache.Current()->synced);
   REQUIRE(cache.Apply(Full(5, {Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:1"})},
                            {own.bundle(), foreign.bundle()})));
-  CHECK(cache.Current()->entries->size() == 2);
+  CHECK(cache.Current()->entries.size() == 2);
   REQUIRE(cache.Apply(Change(6, {Entry("c", "/c", {"unix:uid:1"})}, {"a", "unknown"})));
-  CHECK_FALSE(cache.Current()->entries->Find("a"));
-  CHECK(cache.Current()->entries->Find("b"));
-  CHECK(cache.Current()->entries->Find("c"));
+  CHECK_FALSE(cache.Current()->entries.Find("a"));
+  CHECK(cache.Current()->entries.Find("b"));
+  CHECK(cache.Current()->entries.Find("c"));
   CHECK(cache.Current()->FindBundle(foreign.trust_domain()));
 
   Delta gone = Change(7, {});
@@ -85,8 +95,93 @@ TEST_CASE("a full revision replaces entries and bundles, a partial one changes w
   CHECK(cache.Current()->FindBundle(ExampleOrg()));  // the own one never goes
 
   REQUIRE(cache.Apply(Full(8, {Entry("d", "/d", {"unix:uid:1"})}, {own.bundle()})));
-  CHECK(cache.Current()->entries->size() == 1);
+  CHECK(cache.Current()->entries.size() == 1);
   CHECK(cache.Current()->revision == 8);
+}
+
+TEST_CASE("an own bundle without authorities never takes the place of one that has some") {
+  const SigningAuthority own("example.org", kNow);
+  Cache cache(ExampleOrg());
+  REQUIRE(cache.Apply(Full(1, {}, {own.bundle()})));
+  identity::Bundle empty;
+  empty.trust_domain = ExampleOrg();
+  empty.sequence_number = 99;
+  REQUIRE(cache.Apply(Full(2, {}, {empty})));
+  CHECK(cache.Current()->FindBundle(ExampleOrg())->bundle == own.bundle());
+  REQUIRE(cache.Apply(Full(3, {})));
+  CHECK(cache.Current()->FindBundle(ExampleOrg())->bundle == own.bundle());
+}
+
+TEST_CASE("sets made step by step and sets made at once find, count and digest the same") {
+  // Many entries under few selectors, changed in every way, against one made anew each time.
+  std::mt19937 draw(1);
+  const auto pick = [&](int bound) {
+    return std::uniform_int_distribution<int>(0, bound - 1)(draw);
+  };
+  EntrySet stepwise;
+  std::map<std::string, EntryPtr> model;
+  for (int step = 0; step < 400; ++step) {
+    std::vector<EntrySet::Change> changes;
+    std::set<std::string> named;
+    for (int i = pick(step < 20 ? 30 : 4); i >= 0; --i) {
+      const std::string id = std::to_string(pick(300));
+      if (!named.insert(id).second) continue;
+      if (pick(3) == 0) {
+        changes.push_back({id, nullptr});
+        model.erase(id);
+        continue;
+      }
+      auto entry = Entry(id, "/" + id, {});
+      entry.revision_number = step;
+      std::vector<std::string> selectors;
+      for (int k = pick(4); k > 0; --k) selectors.push_back("unix:uid:" + std::to_string(pick(6)));
+      entry.selectors = Selectors(selectors);
+      const auto made = std::make_shared<const AuthorizedEntry>(std::move(entry));
+      changes.push_back({id, made});
+      model[id] = made;
+    }
+    const EntrySet before = stepwise;
+    stepwise = stepwise.WithEntries(changes);
+
+    std::set<std::string> told;
+    EntrySet::Diff(before, stepwise, [&](const HeldEntry* old_one, const HeldEntry* new_one) {
+      const bool differs =
+          (old_one == nullptr) != (new_one == nullptr) || old_one->entry != new_one->entry;
+      if (differs) told.insert((old_one ? old_one : new_one)->entry->id);
+    });
+    std::set<std::string> really;
+    for (const auto& change : changes)
+      if (change.entry || before.Find(change.id)) really.insert(change.id);
+    REQUIRE(told == really);
+
+    REQUIRE(stepwise.size() == model.size());
+    std::vector<AuthorizedEntry> all;
+    for (const auto& [id, entry] : model) all.push_back(*entry);
+    const EntrySet at_once = SetOf(all);
+    REQUIRE(stepwise.digest() == at_once.digest());
+    const auto held = Selectors({"unix:uid:" + std::to_string(pick(6)), "unix:uid:1"});
+    std::vector<std::string> expected;
+    for (const auto& [id, entry] : model)
+      if (!entry->selectors.empty() && identity::IsSubset(entry->selectors, held))
+        expected.push_back(id);
+    REQUIRE(Ids(stepwise.Match(held, kNow)) == expected);
+    REQUIRE(Ids(at_once.Match(held, kNow)) == expected);
+  }
+}
+
+TEST_CASE("only entries whose selectors are all held by an open stream are in use") {
+  Interest interest;
+  const EntrySet set =
+      SetOf({Entry("1", "/1", {"unix:uid:1"}), Entry("2", "/2", {"unix:uid:1", "unix:gid:2"})});
+  CHECK(interest.InUse(set, kNow).empty());
+  {
+    const auto first = interest.Add(Selectors({"unix:uid:1"}));
+    const auto second = interest.Add(Selectors({"unix:uid:1"}));
+    CHECK(interest.InUse(set, kNow) == std::unordered_set<std::string>{"1"});
+    const auto both = interest.Add(Selectors({"unix:uid:1", "unix:gid:2"}));
+    CHECK(interest.InUse(set, kNow).size() == 2);
+  }
+  CHECK(interest.InUse(set, kNow).empty());
 }
 
 TEST_CASE("revisions do not go back, except in full") {
@@ -97,7 +192,7 @@ TEST_CASE("revisions do not go back, except in full") {
     REQUIRE_FALSE(refused);
     CHECK(refused.error().reason == kRevisionBackwards);
   }
-  CHECK(cache.Current()->entries->Find("a"));
+  CHECK(cache.Current()->entries.Find("a"));
   CHECK(cache.Apply(Full(3, {})));
   CHECK(cache.Current()->revision == 3);
 }
@@ -111,7 +206,9 @@ TEST_CASE("what changes nothing wakes nobody") {
   CHECK(changes == 1);
   REQUIRE(cache.Apply(Full(0, {Entry("a", "/a", {"unix:uid:1"})}, {own.bundle()})));
   CHECK(changes == 1);
-  CHECK(cache.DropExpired(kNow) == 0);
+  cache.DropExpired({"a", "unknown"}, kNow);
+  cache.Drop({"a"});  // it has none
+  cache.Install({});
   CHECK(changes == 1);
 }
 
@@ -122,20 +219,20 @@ TEST_CASE("an SVID stays with its entry while the SPIFFE ID does") {
   REQUIRE(cache.Apply(Full(1, {entry}, {own.bundle()})));
   const SvidPtr svid = Svid(own, entry, kNow, kNow + std::chrono::hours(1));
   cache.Install({{"a", svid}, {"unknown", svid}});
-  REQUIRE(cache.Current()->svids.at(0) == svid);
+  REQUIRE(SvidOf(cache, "a") == svid);
 
   auto renamed_hint = entry;
   renamed_hint.revision_number = 1;
   renamed_hint.hint = "x";
   REQUIRE(cache.Apply(Change(2, {renamed_hint, Entry("0", "/0", {"unix:uid:1"})})));
-  CHECK(cache.Current()->svids.at(1) == svid);
+  CHECK(SvidOf(cache, "a") == svid);
 
   auto other_id = Entry("a", "/other", {"unix:uid:1"});
   other_id.revision_number = 2;
   REQUIRE(cache.Apply(Change(3, {other_id})));
-  CHECK(cache.Current()->svids.at(1) == nullptr);
+  CHECK(SvidOf(cache, "a") == nullptr);
   cache.Install({{"a", svid}});  // minted for the entry as it was
-  CHECK(cache.Current()->svids.at(1) == nullptr);
+  CHECK(SvidOf(cache, "a") == nullptr);
 }
 
 TEST_CASE("expired SVIDs are taken back") {
@@ -144,9 +241,10 @@ TEST_CASE("expired SVIDs are taken back") {
   const auto entry = Entry("a", "/a", {"unix:uid:1"});
   REQUIRE(cache.Apply(Full(1, {entry}, {own.bundle()})));
   cache.Install({{"a", Svid(own, entry, kNow, kNow + std::chrono::seconds(20))}});
-  CHECK(cache.DropExpired(kNow + std::chrono::seconds(19)) == 0);
-  CHECK(cache.DropExpired(kNow + std::chrono::seconds(20)) == 1);
-  CHECK(cache.Current()->svids.at(0) == nullptr);
+  cache.DropExpired({"a"}, kNow + std::chrono::seconds(19));
+  CHECK(SvidOf(cache, "a"));
+  cache.DropExpired({"a"}, kNow + std::chrono::seconds(20));
+  CHECK_FALSE(SvidOf(cache, "a"));
 }
 
 TEST_CASE("erasing leaves nothing, not even the own bundle") {
@@ -157,7 +255,7 @@ TEST_CASE("erasing leaves nothing, not even the own bundle") {
   CHECK_FALSE(cache.Current()->synced);
   CHECK(cache.Current()->revision == 0);
   CHECK(cache.Current()->bundles.empty());
-  CHECK(cache.Current()->entries->size() == 0);
+  CHECK(cache.Current()->entries.size() == 0);
 }
 
 TEST_CASE("a caller's view: not ready, denied, granted in order of entry id") {

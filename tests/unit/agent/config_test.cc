@@ -120,3 +120,18 @@ TEST_CASE("two sources of the join token are one too many; the command line wins
 TEST_CASE("the server is a TCP address, and so is that of metrics") {
   CHECK(OnlyProblem("metrics: unix:/tmp/x\n") == "not a TCP address");
 }
+
+TEST_CASE("the key-encryption key comes from a file, a credential or the keyring") {
+  const auto source = [](const std::string& text, const std::string& credentials = "/run/creds") {
+    ConfigProblems problems;
+    const AgentConfig config =
+        Read(std::string(kGood) + "seal_key: " + text + "\n", &problems, {"", "", credentials});
+    return problems.empty() ? config.seal_key.name : "refused";
+  };
+  CHECK(source("file:/etc/kek") == "/etc/kek");
+  CHECK(source("credential:agent-kek") == "/run/creds/agent-kek");
+  CHECK(source("keyring:agent-kek") == "agent-kek");
+  CHECK(source("credential:agent-kek", "") == "refused");
+  for (const char* text : {"file:relative", "credential:../kek", "credential:.", "'keyring:'", "x"})
+    CHECK(source(text) == "refused");
+}

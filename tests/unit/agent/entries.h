@@ -52,12 +52,17 @@ inline Delta Change(std::uint64_t revision, std::vector<AuthorizedEntry> entries
 inline SvidPtr Svid(const signet::test::SigningAuthority& authority, const AuthorizedEntry& entry,
                     WallTime not_before, WallTime not_after) {
   const auto key = ca::PrivateKey::Generate(ca::KeyType::kEcP256);
+  const ca::Chain chain =
+      authority.Certify(key->public_key(), entry.spiffe_id.ToString(), not_before, not_after);
+  static IssuerPool issuers;
   auto svid = std::make_shared<IssuedSvid>();
   svid->id = entry.spiffe_id;
-  svid->chain =
-      authority.Certify(key->public_key(), entry.spiffe_id.ToString(), not_before, not_after);
-  svid->chain_der = ca::ConcatenateDer(svid->chain);
+  svid->leaf_der = ToBytes(chain.front().der());
+  svid->issuers = issuers.Of(chain);
   svid->key = key->ToPkcs8();
+  svid->not_before = not_before;
+  svid->not_after = not_after;
+  svid->fingerprint = chain.front().fingerprint();
   svid->entry_revision = entry.revision_number;
   svid->entry_created_at = entry.created_at;
   return svid;

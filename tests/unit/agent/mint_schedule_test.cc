@@ -1,7 +1,10 @@
 #include "agent/cache/mint_schedule.h"
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 
+#include "agent/cache/interest.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_random.h"
 #include "tests/unit/agent/entries.h"
@@ -43,21 +46,57 @@ struct Fixture {
 
 using Ids = std::vector<std::string>;
 
+ca::Sha256Digest Fingerprint(std::uint8_t byte) {
+  ca::Sha256Digest fingerprint;
+  fingerprint.fill(byte);
+  return fingerprint;
+}
+
+ca::Sha256Digest Middle() {
+  ca::Sha256Digest fingerprint{};
+  fingerprint[0] = 0x80;
+  return fingerprint;
+}
+
 }  // namespace
 
-TEST_CASE("renewal falls between 45 and 55 hundredths of the life, drawn at random") {
+TEST_CASE("renewal falls between 45 and 55 hundredths of the life, by the fingerprint") {
   const WallTime start = FromUnixSeconds(1000), end = FromUnixSeconds(4600);
-  FakeRandom lowest(0x00), highest(0x7f);  // 0.984
-  CHECK(DrawRenewalTime(start, end, lowest) == end - 1620s);
-  CHECK(DrawRenewalTime(start, end, highest) >= end - 1975s);
-  CHECK(DrawRenewalTime(start, end, highest) < end - 1974s);
+  CHECK(RenewalTime(start, end, Fingerprint(0x00)) == end - 1620s);
+  CHECK(RenewalTime(start, end, Middle()) == end - 1800s);
+  CHECK(RenewalTime(start, end, Fingerprint(0xff)) >= end - 1980s);
+  CHECK(RenewalTime(start, end, Fingerprint(0xff)) < end - 1979s);
+}
+
+TEST_CASE(
+    "renewals of 10,000 SVIDs minted at one moment are spread evenly over a tenth of the life") {
+  const WallTime start = FromUnixSeconds(0), end = FromUnixSeconds(3600);
+  constexpr int kCount = 10'000, kBins = 36;  // of ten seconds each
+  std::array<int, kBins> bins{};
+  for (int i = 0; i < kCount; ++i) {
+    const std::string serial = std::to_string(i);
+    const auto due = RenewalTime(start, end, ca::Sha256(AsBytes(serial)));
+    const auto after = std::chrono::duration_cast<std::chrono::seconds>(due - start) - 1620s;
+    REQUIRE(after >= 0s);
+    REQUIRE(after < 360s);
+    ++bins.at(static_cast<std::size_t>(after.count() / 10));
+  }
+  double chi_square = 0;
+  const double expected = static_cast<double>(kCount) / kBins;
+  std::string shown;
+  for (const int count : bins) {
+    chi_square += (count - expected) * (count - expected) / expected;
+    shown += std::to_string(count) + " ";
+  }
+  INFO("renewals in each ten seconds, from 27 min on: " << shown);
+  CHECK(chi_square < 66.6);                      // 35 degrees of freedom: once in a thousand
+  CHECK(*std::ranges::max_element(bins) < 350);  // 35 a second at most, not 10,000
 }
 
 TEST_CASE("what is due as it arrives waits for half of what is left, and is not renewed at once") {
-  FakeRandom lowest(0x00);
   const WallTime now = FromUnixSeconds(1000);
-  CHECK(DrawRenewalOfNew(now - 10s, now + 4s, now, lowest) == now + 2s);
-  CHECK(DrawRenewalOfNew(now, now + 100s, now, lowest) == now + 55s);
+  CHECK(RenewalOfNew(now - 10s, now + 4s, now, Fingerprint(0x00)) == now + 2200ms);
+  CHECK(RenewalOfNew(now, now + 100s, now, Fingerprint(0x00)) == now + 55s);
 }
 
 TEST_CASE("pauses after failures are drawn from zero up to a bound that doubles and ends") {
@@ -71,6 +110,17 @@ TEST_CASE("pauses after failures are drawn from zero up to a bound that doubles 
   CHECK(DrawBackoff(3, policy, highest) <= 2s);
   CHECK(DrawBackoff(1000, policy, highest) <= 30s);
   CHECK(DrawBackoff(1000, policy, highest) > 29s);
+}
+
+TEST_CASE(
+    "agents that lost their server at one moment come back one by one, within half a minute") {
+  OsRandom random;
+  std::array<int, 30> seconds{};
+  for (int agent = 0; agent < 3000; ++agent) {
+    const Duration pause = DrawBackoff(1000, {}, random);  // after a long outage
+    ++seconds.at(static_cast<std::size_t>(pause / 1s));
+  }
+  for (const int count : seconds) CHECK(count < 200);  // 100 on average
 }
 
 TEST_CASE("new entries are due at once, and not again before half of the life") {
@@ -106,7 +156,7 @@ TEST_CASE("what is being minted is not taken twice") {
 TEST_CASE("failures wait longer each time, each identity for itself, until the server is back") {
   FakeClock clock;
   FakeRandom highest(0x7f);
-  MintSchedule schedule(clock, highest, {1s, 10s});
+  MintSchedule schedule(clock, highest, {{1s, 10s}});
   Cache cache(ExampleOrg());
   REQUIRE(
       cache.Apply(Full(1, {Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:1"})})));
@@ -124,18 +174,115 @@ TEST_CASE("failures wait longer each time, each identity for itself, until the s
   CHECK(schedule.TakeDue(500).size() == 1);
 }
 
-TEST_CASE("who is waited for comes first, then what is missing, then what expires soonest") {
+TEST_CASE("who is waited for comes first, then what expires soonest, then what is missing") {
   Fixture f;
   f.Hold({Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:1"})});
   f.MintDue(4h, 1);
-  f.MintDue(2h, 1);
-  f.clock.Advance(3h);
+  f.MintDue(3h, 1);
+  f.clock.Advance(160min);  // both are due, neither has ended
   f.Hold({Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:1"}),
           Entry("c", "/c", {"unix:uid:1"}), Entry("d", "/d", {"unix:uid:1"})});
   f.schedule.Want({"d", "unknown"});
   CHECK(f.MintDue(1h, 1) == Ids{"d"});
-  CHECK(f.MintDue(1h, 1) == Ids{"c"});
-  CHECK(f.MintDue(1h) == Ids{"b", "a"});
+  CHECK(f.MintDue(1h, 1) == Ids{"b"});
+  CHECK(f.MintDue(1h) == Ids{"a", "c"});
+}
+
+TEST_CASE("one lane takes only what somebody waits for") {
+  Fixture f;
+  f.Hold({Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:1"})});
+  CHECK(f.schedule.TakeDue(500, MintSchedule::Lane::kWaiting).empty());
+  CHECK_FALSE(f.schedule.UntilNextDue(MintSchedule::Lane::kWaiting));
+  f.schedule.Want({"b"});
+  CHECK(f.schedule.UntilNextDue(MintSchedule::Lane::kWaiting) == Duration::zero());
+  const auto taken = f.schedule.TakeDue(500, MintSchedule::Lane::kWaiting);
+  REQUIRE(taken.size() == 1);
+  CHECK(taken.front()->id == "b");
+}
+
+TEST_CASE("SVIDs that have ended are told once, and are due anew") {
+  Fixture f;
+  f.Hold({Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:1"})});
+  f.MintDue(1h);
+  CHECK(f.schedule.TakeExpired().empty());
+  f.clock.Advance(1h);
+  CHECK(f.schedule.TakeExpired().size() == 2);
+  CHECK(f.schedule.TakeExpired().empty());
+  CHECK(f.schedule.held() == 0);
+  CHECK(f.MintDue(1h).size() == 2);
+}
+
+// The bound, with 8,000 entries that one selector is shared by: what counts is what is used.
+TEST_CASE("no more SVIDs are held than the bound, though one selector matches 8,000 entries") {
+  FakeClock clock;
+  OsRandom random;
+  SigningAuthority authority("example.org", clock.Now());
+  Cache cache(ExampleOrg());
+  Interest interest;
+  MintSchedule schedule(clock, random, {{}, 1000}, [&](const EntrySet& entries) {
+    return interest.InUse(entries, clock.Now());
+  });
+  std::vector<AuthorizedEntry> entries;
+  for (int i = 0; i < 8000; ++i)
+    entries.push_back(
+        Entry("e" + std::to_string(i), "/e", {"unix:uid:1", "unix:gid:" + std::to_string(i)}));
+  REQUIRE(cache.Apply(Full(1, entries, {authority.bundle()})));
+  const SvidPtr one = Svid(authority, entries[0], clock.Now(), clock.Now() + 1h);
+  const auto mint = [&](std::size_t limit) {
+    Ids ids;
+    SvidList fresh;
+    schedule.Update(*cache.Current());
+    for (const EntryPtr& entry : schedule.TakeDue(limit)) {
+      schedule.Succeeded(*entry, *one);
+      fresh.emplace_back(entry->id, one);
+      ids.push_back(entry->id);
+    }
+    cache.Drop(schedule.TakeGivenUp());
+    cache.Install(fresh);
+    return ids;
+  };
+  const auto really_held = [&] {
+    std::size_t count = 0;
+    cache.Current()->entries.ForEach([&](const HeldEntry& held) { count += held.svid ? 1 : 0; });
+    return count;
+  };
+  std::size_t minted = 0;
+  for (std::size_t now = 1; now > 0; minted += now) now = mint(500).size();
+  CHECK(minted == 1000);
+  CHECK(really_held() == 1000);
+  CHECK(schedule.without_room() == 7000);
+  CHECK_FALSE(schedule.UntilNextDue() == Duration::zero());  // nobody turns in circles
+
+  // A workload comes for one of those left out: another one, that nobody uses, goes.
+  const auto stream = interest.Add(Selectors({"unix:uid:1", "unix:gid:7999"}));
+  const std::string wanted = cache.Current()->entries.Find("e7999")->svid ? "e7998" : "e7999";
+  schedule.Want({wanted});
+  CHECK(mint(500) == Ids{wanted});
+  CHECK(really_held() == 1000);
+  CHECK(schedule.held() == 1000);
+  CHECK(schedule.refused() == 0);
+
+  // Callers use all there is room for: one more waits, is counted, and others keep theirs.
+  std::vector<Interest::Handle> streams;
+  Ids in_use;
+  cache.Current()->entries.ForEach([&](const HeldEntry& held) {
+    if (!held.svid) return;
+    streams.push_back(interest.Add(held.entry->selectors));
+    in_use.push_back(held.entry->id);
+  });
+  const std::string late = cache.Current()->entries.Find("e5000")->svid ? "e5001" : "e5000";
+  schedule.Want({late});
+  CHECK(mint(500).empty());
+  CHECK(schedule.refused() == 1);
+  for (const std::string& id : in_use) REQUIRE(cache.Current()->entries.Find(id)->svid);
+  streams.clear();  // they leave
+  clock.Advance(5s);
+  CHECK(mint(500) == Ids{late});
+  CHECK(really_held() == 1000);
+  // Room that is left is used again.
+  REQUIRE(cache.Apply(Change(2, {}, {late})));
+  CHECK(mint(500).size() == 1);
+  CHECK(really_held() == 1000);
 }
 
 TEST_CASE("an entry that is not prefetched is minted once somebody waits for it") {

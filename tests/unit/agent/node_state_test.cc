@@ -52,7 +52,18 @@ class FakeNodeAuthority final : public NodeAuthority {
       --away;
       return Fail(Code::kUnavailable, Reason{"away"});
     }
-    return Certify(request);
+    auto chain = Certify(request);
+    if (chain)
+      issued = chain->front().SerialHex();  // what was issued before and never shown is void
+    if (lose_answer) return Fail(Code::kUnavailable, Reason{"cut off"});
+    return chain;
+  }
+  // Whether the server lets in who shows this SVID: the one in use, or the one issued last, which
+  // then is the one in use.
+  bool LetsIn(const NodeIdentity& shown) {
+    const std::string serial = shown.chain.front().SerialHex();
+    if (serial == issued) active = serial;
+    return serial == active;
   }
 
   // From now on.
@@ -60,6 +71,8 @@ class FakeNodeAuthority final : public NodeAuthority {
 
   std::string uri = kAgentUri;
   bool other_key = false;
+  bool lose_answer = false;
+  std::string active, issued;  // serial numbers
   int away = 0;
   int attestations = 0;
   identity::Bundle trusted;
@@ -223,6 +236,51 @@ TEST_CASE("an agent SVID whose authority is tainted, or gone, is renewed before 
   CHECK(f.state->identity()->chain.back().authority_key_id() == next.root().subject_key_id());
   f.keeper->Stop();
   CHECK(times == 1);
+}
+
+// F14: at each point of a renewal the agent is killed and starts from what is on disk.
+TEST_CASE("wherever a renewal is cut off, the agent comes back with an SVID the server lets in") {
+  Fixture f;
+  REQUIRE(f.Keep(f.WithToken("good")).AttestOnce());
+  const auto first = f.state->identity();
+  f.server.active = first->chain.front().SerialHex();
+  const std::string moved = f.dir.path() + "-away";
+  SECTION("before the server was asked") {
+    f.server.away = 1;
+    CHECK_FALSE(f.keeper->RenewOnce());
+  }
+  SECTION("the server issued it, the answer was lost") {
+    f.server.lose_answer = true;
+    CHECK_FALSE(f.keeper->RenewOnce());
+    CHECK_FALSE(f.keeper->RenewOnce());  // twice: the first one issued is void by then
+    f.server.lose_answer = false;
+  }
+  SECTION("received, and not stored") {
+    std::filesystem::rename(f.dir.path(), moved);
+    CHECK_FALSE(f.keeper->RenewOnce());
+    std::filesystem::rename(moved, f.dir.path());
+  }
+  SECTION("received, and killed while it was written") {
+    f.server.lose_answer = true;
+    CHECK_FALSE(f.keeper->RenewOnce());
+    f.server.lose_answer = false;
+    REQUIRE(WriteFileAtomically(f.dir.File("node.sealed.a1B2c3.tmp"), AsBytes("half"), 0600));
+  }
+  SECTION("stored, and never shown") { CHECK(f.keeper->RenewOnce()); }
+  SECTION("stored and shown") {
+    CHECK(f.keeper->RenewOnce());
+    CHECK(f.server.LetsIn(*f.state->identity()));
+  }
+  f.Open();
+  REQUIRE(f.state->identity());
+  CHECK(f.server.LetsIn(*f.state->identity()));
+  CHECK_FALSE(std::filesystem::exists(f.dir.File("node.sealed.a1B2c3.tmp")));
+  // And renews from there on, again and again.
+  f.Keep(AttestOptions{});
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(f.keeper->RenewOnce());
+    CHECK(f.server.LetsIn(*f.state->identity()));
+  }
 }
 
 TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {

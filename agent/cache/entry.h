@@ -1,0 +1,37 @@
+// What a registration entry means to an agent.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "identity/spiffe/selector.h"
+#include "identity/spiffe/spiffe_id.h"
+
+namespace signet::agent {
+
+struct AuthorizedEntry {
+  std::string id;
+  identity::SpiffeId spiffe_id;
+  identity::SelectorSet selectors;
+  std::vector<identity::TrustDomain> federates_with;
+  std::int64_t revision_number = 0;
+  std::int64_t created_at = 0;  // Unix seconds
+  std::int64_t expires_at = 0;  // Unix seconds; 0: never
+  std::string hint;
+  bool store_svid = false;  // kept by a store plug-in, not granted to workloads
+  bool disable_x509_svid_prefetch = false;
+
+  // Any update raises the revision, also one of fields not kept here; an entry made anew under its
+  // old id has another creation time.
+  bool IsSameVersionAs(const AuthorizedEntry& other) const {
+    return revision_number == other.revision_number && created_at == other.created_at;
+  }
+  bool HasExpired(WallTime now) const { return expires_at != 0 && UnixSeconds(now) >= expires_at; }
+};
+
+using EntryPtr = std::shared_ptr<const AuthorizedEntry>;
+
+}  // namespace signet::agent
