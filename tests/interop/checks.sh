@@ -362,3 +362,23 @@ check_envoy_sds() {
   check_no_echo "Envoy by SDS refuses a server whose ID it does not expect" "$envoy_address" \
     "$peers/workload-client" -plain
 }
+
+# --- certificates -----------------------------------------------------------------------------
+
+# check_lint WHAT PEM: zlint (the lints of RFC 5280 and its like) finds no error and no warning,
+# pkilint neither. One finding of pkilint is left out: its URI check takes every spiffe:// for a
+# wrong URI.
+check_lint() {
+  local what=$1 pem=$2 report=$work/lint.json
+  if [[ -x $peers/zlint ]]; then
+    "$peers/zlint" -includeSources RFC5280,RFC5480,RFC8813,Community "$pem" >"$report" || true
+    check_json "$what: zlint looked" "$report" 'length > 50'
+    check_json "$what: zlint has nothing to say" "$report" \
+      '[.[] | select(.result == "error" or .result == "fatal" or .result == "warn")] == []'
+  fi
+  if [[ -x $cache/venv/bin/lint_pkix_cert ]]; then
+    "$cache/venv/bin/lint_pkix_cert" lint -s WARNING -f JSON "$pem" >"$report" 2>"$work/lint.err" || true
+    check_json "$what: pkilint has nothing to say" "$report" \
+      '[.results[].finding_descriptions[] | select(.code != "pkix.invalid_uri_syntax")] == []'
+  fi
+}
