@@ -356,7 +356,7 @@ test_certificates() {
       --spiffe-id "$workload_id" --dns-name a.example.org --dns-name b.example.org --write "$folder"
     check_lint "$type: the root" "$folder/root.pem"
     check_lint "$type: the server's SVID" "$folder/server.pem"
-    check_lint "$type: a workload's SVID" "$folder/svid.pem"
+    check_lint "$type: a workload's SVID" "$folder/svid.0.pem"
     stop_process "$signet_server_pid"
   done
 }
