@@ -40,6 +40,7 @@ LIST
     bench) cat <<'LIST'
 nginx-light                the peer in proxy benchmarks
 libnginx-mod-stream        … at TCP level
+haproxy                    another peer there
 curl                       asks whether the parts are up
 LIST
       ;;

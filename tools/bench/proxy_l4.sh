@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Our proxy beside nginx's stream module, both: mutual TLS in, plain TCP out, one thread on core 0;
-# load generator and backend on core 1. Runs are interleaved, so that a noisy machine treats both
-# alike; medians and the ratio ours/nginx are printed.
+# Our proxy beside nginx's stream module and HAProxy, all: mutual TLS in, plain TCP out, one thread
+# on core 0; load generator and backend on core 1. Runs are interleaved, so that a noisy machine
+# treats all alike; medians of the figures and of each round's ratio to the peers are printed. CPU is
+# the process's own, so that other work on the machine disturbs it less than rates.
 #
-#   tools/bench/proxy_l4.sh [build/release/bin] [rounds] [seconds]
+#   tools/bench/proxy_l4.sh [build/release/bin] [rounds] [seconds] [case…]
 #
-# Needs Debian's nginx-light, libnginx-mod-stream, openssl and python3.
+# Cases: keepalive new bulk bulk8 rate idle; all when none is given. HAProxy is left out when it is
+# not installed; Envoy takes part when ENVOY names its binary. Needs Debian's nginx-light, libnginx-mod-stream, haproxy, openssl and python3.
 set -euo pipefail
 bin=$(cd "${1:-build/release/bin}" && pwd)
 rounds=${2:-5}
 seconds=${3:-3}
+wanted=" ${*:4} "
 work=$(mktemp -d)
 pids=()
 cleanup() {
@@ -86,6 +89,88 @@ taskset -c 0 nginx -p "$work" -c "$work/nginx.conf" & pids+=($!)
 until [ -s nginx.pid ] && pgrep -P "$(cat nginx.pid)" > /dev/null; do sleep 0.05; done
 theirs=$(pgrep -P "$(cat nginx.pid)" | head -1)
 
+haproxy=
+if command -v haproxy > /dev/null; then
+  haproxy_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  cat server.pem server.key > haproxy.pem
+  cat > haproxy.cfg <<EOF
+global
+  nbthread 1
+  maxconn 8000
+  tune.ssl.cachesize 0
+  log stdout format raw local0
+defaults
+  mode tcp
+  log global
+  option tcplog
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+frontend web
+  bind 127.0.0.1:$haproxy_port ssl crt haproxy.pem ca-file ca.pem verify required ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256 curves X25519 no-tls-tickets backlog 4096
+  default_backend plain
+backend plain
+  server one $backend
+EOF
+  taskset -c 0 haproxy -db -f haproxy.cfg > haproxy.log 2>&1 & haproxy=$!
+  pids+=("$haproxy")
+  until python3 -c "import socket; socket.create_connection(('127.0.0.1', $haproxy_port))" 2> /dev/null; do
+    kill -0 "$haproxy" || { cat haproxy.log >&2; exit 1; }
+    sleep 0.05
+  done
+fi
+
+envoy=
+if [ -n "${ENVOY:-}" ]; then
+  envoy_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  cat > envoy.yaml <<EOF
+static_resources:
+  listeners:
+    - address: {socket_address: {address: 127.0.0.1, port_value: $envoy_port}}
+      filter_chains:
+        - transport_socket:
+            name: tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              require_client_certificate: true
+              disable_stateless_session_resumption: true
+              common_tls_context:
+                tls_params: {tls_minimum_protocol_version: TLSv1_3, ecdh_curves: [X25519]}
+                tls_certificates:
+                  - {certificate_chain: {filename: $work/server.pem}, private_key: {filename: $work/server.key}}
+                validation_context: {trusted_ca: {filename: $work/ca.pem}}
+          filters:
+            - name: rbac
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC
+                stat_prefix: rbac
+                rules:
+                  policies:
+                    client:
+                      permissions: [{any: true}]
+                      principals: [{authenticated: {principal_name: {exact: "spiffe://bench.test/client"}}}]
+            - name: tcp
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+                stat_prefix: tcp
+                cluster: plain
+  clusters:
+    - name: plain
+      type: STATIC
+      circuit_breakers: {thresholds: [{max_connections: 20000}]}
+      load_assignment:
+        cluster_name: plain
+        endpoints:
+          - lb_endpoints: [{endpoint: {address: {socket_address: {address: ${backend%:*}, port_value: ${backend##*:}}}}}]
+EOF
+  taskset -c 0 "$ENVOY" -c envoy.yaml --concurrency 1 --disable-hot-restart --log-level warning > envoy.log 2>&1 & envoy=$!
+  pids+=("$envoy")
+  until python3 -c "import socket; socket.create_connection(('127.0.0.1', $envoy_port))" 2> /dev/null; do
+    kill -0 "$envoy" || { cat envoy.log >&2; exit 1; }
+    sleep 0.05
+  done
+fi
+
 # --- runs: each line "case who json"
 load() {  # case who address pid options…
   local name=$1 who=$2 at=$3 pid=$4
@@ -95,20 +180,23 @@ load() {  # case who address pid options…
     --pid "$pid" --seconds "$seconds" --warmup 0.5 --json "$@")
   printf '%s\t%s\t%s\n' "$name" "$who" "$answer" >> results
 }
-both() {
-  local name=$1
-  shift
+both() {  # key name options…
+  local key=$1 name=$2
+  shift 2
+  [[ $wanted == "  " || $wanted == *" $key "* ]] || return 0
   load "$name" ours "$ours_at" "$ours" "$@"
   load "$name" nginx "127.0.0.1:$nginx_port" "$theirs" "$@"
+  [ -z "$haproxy" ] || load "$name" haproxy "127.0.0.1:$haproxy_port" "$haproxy" "$@"
+  [ -z "$envoy" ] || load "$name" envoy "127.0.0.1:$envoy_port" "$envoy" "$@"
 }
 for _ in $(seq "$rounds"); do
-  both "keep-alive, 16 connections" --connections 16
-  both "new mTLS connection + 1 request" --mode new --connections 8
-  both "bulk download, 1 connection" --mode bulk --connections 1
-  both "bulk download, 8 connections" --mode bulk --connections 8
-  both "1,000 requests/s open loop, 8 connections" --connections 8 --rate 1000
+  both keepalive "keep-alive, 16 connections" --connections 16
+  both new "new mTLS connection + 1 request" --mode new --connections 8
+  both bulk "bulk download, 1 connection" --mode bulk --connections 1
+  both bulk8 "bulk download, 8 connections" --mode bulk --connections 8
+  both rate "1,000 requests/s open loop, 8 connections" --connections 8 --rate 1000
 done
-both "1,000 idle connections" --mode idle --connections 1000
+both idle "1,000 idle connections" --mode idle --connections 1000
 
 python3 - results <<'EOF'
 import collections, json, statistics, sys
@@ -116,21 +204,31 @@ runs = collections.defaultdict(lambda: collections.defaultdict(list))
 for line in open(sys.argv[1]):
     name, who, answer = line.rstrip("\n").split("\t")
     runs[name][who].append(json.loads(answer))
-def show(name, field, unit, better):
-    ours, nginx = ([run[field] for run in runs[name][who]] for who in ("ours", "nginx"))
-    a, b = statistics.median(ours), statistics.median(nginx)
-    print(f"{name:45} {field:14} {a:10.2f} {b:10.2f} {unit:6} "
-          f"ratio of medians {a / b if b else 0:5.2f}, of minima {min(ours) / min(nginx) if min(nginx) else 0:5.2f} ({better})")
-print(f"{'case':45} {'figure':14} {'ours':>10} {'nginx':>10}")
-show("keep-alive, 16 connections", "cpu_us_per_op", "us", "lower is better")
+peers = [who for who in ("nginx", "haproxy", "envoy") if any(who in case for case in runs.values())]
+
+def show(name, field, unit, aim):
+    if name not in runs:
+        return
+    values = {who: [run[field] for run in answers] for who, answers in runs[name].items()}
+    row = f"{name:42} {field:14}"
+    for who in ("ours", *peers):
+        row += f" {statistics.median(values[who]):9.2f}" if who in values else f" {'-':>9}"
+    for who in peers:
+        pairs = [a / b for a, b in zip(values["ours"], values.get(who, [])) if b]
+        row += f" {statistics.median(pairs):8.2f}" if pairs else f" {'-':>8}"
+    print(f"{row}  {unit}, {aim}")
+
+header = "".join(f" {who:>9}" for who in ("ours", *peers)) + "".join(f" {'/' + who:>8}" for who in peers)
+print(f"{'case':42} {'figure':14}{header}")
+show("keep-alive, 16 connections", "cpu_us_per_op", "us", "aim <= 0.85 of nginx")
 show("keep-alive, 16 connections", "ops_per_s", "/s", "higher is better")
-show("new mTLS connection + 1 request", "cpu_us_per_op", "us", "lower is better")
-show("bulk download, 1 connection", "gb_per_cpu_s", "GB", "higher is better")
-show("bulk download, 8 connections", "gb_per_cpu_s", "GB", "higher is better")
-show("1,000 requests/s open loop, 8 connections", "p50_us", "us", "lower is better")
-show("1,000 requests/s open loop, 8 connections", "p99_us", "us", "lower is better")
+show("new mTLS connection + 1 request", "cpu_us_per_op", "us", "aim <= 0.55 of nginx, 0.75 of envoy")
+show("bulk download, 1 connection", "gb_per_cpu_s", "GB", "aim >= 1.4 of nginx, 1.05 of envoy")
+show("bulk download, 8 connections", "gb_per_cpu_s", "GB", "aim >= 1.4 of nginx, 1.05 of envoy")
+show("1,000 requests/s open loop, 8 connections", "p50_us", "us", "aim <= 0.75 of haproxy")
+show("1,000 requests/s open loop, 8 connections", "p99_us", "us", "aim <= 0.75 of haproxy")
 show("1,000 requests/s open loop, 8 connections", "cpu_us_per_op", "us", "lower is better")
-show("1,000 idle connections", "kb_per_conn", "kB", "lower is better")
+show("1,000 idle connections", "kb_per_conn", "kB", "aim <= 18")
 failures = sum(run["failures"] for case in runs.values() for who in case.values() for run in who)
 print(f"failed operations in all runs: {failures}")
 EOF
