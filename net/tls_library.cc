@@ -18,19 +18,10 @@ namespace {
 constexpr char kProviderName[] = "signet-tls";
 constexpr int kOperations = OSSL_OP__HIGHEST + 1;
 
-// What a peer's key can be: the algorithms of kSignatureAlgorithms, any curve and size.
-constexpr std::array<std::string_view, 4> kPeerKeyTypes{"EC", "RSA", "RSA-PSS", "ED25519"};
-// And of the key exchange (P-256 is an EC key).
-constexpr std::string_view kExchangeKeyType = "X25519";
-
 // The first of an algorithm's names, "EC:id-ecPublicKey:1.2.840.10045.2.1".
 std::string_view FirstName(const OSSL_ALGORITHM& algorithm) {
   const std::string_view names = algorithm.algorithm_names;
   return names.substr(0, names.find(':'));
-}
-
-bool IsPeerKeyType(const OSSL_ALGORITHM& algorithm) {
-  return std::ranges::find(kPeerKeyTypes, FirstName(algorithm)) != kPeerKeyTypes.end();
 }
 
 bool ReadsPublicKeyInfo(const OSSL_ALGORITHM& decoder) {
@@ -39,18 +30,35 @@ bool ReadsPublicKeyInfo(const OSSL_ALGORITHM& decoder) {
          properties.find("structure=SubjectPublicKeyInfo") != std::string_view::npos;
 }
 
+// What TLS 1.3 as tls_context.cc sets it up needs, and no more: OpenSSL walks all it holds for
+// every key it decodes. A peer's key may be of any curve and size.
+struct Needed {
+  int operation;
+  std::string_view name;
+};
+constexpr auto kNeeded = std::to_array<Needed>({
+    {OSSL_OP_DIGEST, "SHA1"},  // names certificates inside OpenSSL
+    {OSSL_OP_DIGEST, "SHA2-256"},    {OSSL_OP_DIGEST, "SHA2-384"},
+    {OSSL_OP_DIGEST, "SHA2-512"},    {OSSL_OP_CIPHER, "AES-128-GCM"},
+    {OSSL_OP_CIPHER, "AES-256-GCM"}, {OSSL_OP_CIPHER, "ChaCha20-Poly1305"},
+    {OSSL_OP_MAC, "HMAC"},           {OSSL_OP_KDF, "HKDF"},
+    {OSSL_OP_KDF, "TLS13-KDF"},      {OSSL_OP_RAND, "CTR-DRBG"},
+    {OSSL_OP_RAND, "SEED-SRC"},      {OSSL_OP_KEYMGMT, "EC"},
+    {OSSL_OP_KEYMGMT, "RSA"},        {OSSL_OP_KEYMGMT, "RSA-PSS"},
+    {OSSL_OP_KEYMGMT, "ED25519"},    {OSSL_OP_KEYMGMT, "X25519"},
+    {OSSL_OP_KEYEXCH, "ECDH"},       {OSSL_OP_KEYEXCH, "X25519"},
+    {OSSL_OP_SIGNATURE, "ECDSA"},    {OSSL_OP_SIGNATURE, "RSA"},
+    {OSSL_OP_SIGNATURE, "ED25519"},  {OSSL_OP_DECODER, "EC"},
+    {OSSL_OP_DECODER, "RSA"},        {OSSL_OP_DECODER, "RSA-PSS"},
+    {OSSL_OP_DECODER, "ED25519"},
+});
+
 bool IsOffered(int operation, const OSSL_ALGORITHM& algorithm) {
-  switch (operation) {
-    case OSSL_OP_DECODER:
-      return IsPeerKeyType(algorithm) && ReadsPublicKeyInfo(algorithm);
-    case OSSL_OP_KEYMGMT:
-      return IsPeerKeyType(algorithm) || FirstName(algorithm) == kExchangeKeyType;
-    case OSSL_OP_ENCODER:
-    case OSSL_OP_STORE:
-      return false;
-    default:
-      return true;
-  }
+  const auto is_it = [&](const Needed& needed) {
+    return needed.operation == operation && needed.name == FirstName(algorithm);
+  };
+  return std::ranges::any_of(kNeeded, is_it) &&
+         (operation != OSSL_OP_DECODER || ReadsPublicKeyInfo(algorithm));
 }
 
 // The tables of what is offered, by operation, each closed by an empty row. They are the same for

@@ -1,7 +1,7 @@
-// The OpenSSL provider behind a TlsLibrary: the algorithms of OpenSSL's default provider, but of
-// its decoders only those that read a public key out of a certificate, and of its key types only
-// those a TLS 1.3 peer can have. Decoding a key asks every decoder there is, twice; with few of
-// them it costs a fifth (docs/decisions/0005-tls-filter-provider.md). Internal to net/.
+// The OpenSSL provider behind a TlsLibrary: of the algorithms of OpenSSL's default provider those
+// that TLS 1.3 needs, and of its decoders those that read a public key out of a certificate.
+// Decoding a key asks every decoder there is, twice, and looks for its type among all algorithms:
+// with few of both it costs a fifth (docs/decisions/0005-tls-filter-provider.md). Internal to net/.
 //
 // Threads: Load…() from any thread; what it loads is used like any provider.
 #pragma once
