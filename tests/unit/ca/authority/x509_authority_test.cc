@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <map>
+#include <random>
 
 #include "ca/crypto/handle.h"
 #include "tests/support/fake_random.h"
@@ -103,7 +104,8 @@ Bytes TextbookTbs(const Certificate& ours, const Certificate& root, const Privat
   Extend(x509.get(), root.handle(), NID_subject_key_identifier, "hash");
   Extend(x509.get(), root.handle(), NID_authority_key_identifier, "keyid:always");
   Extend(x509.get(), root.handle(), NID_subject_alt_name, names);
-  REQUIRE(X509_sign(x509.get(), root_key.handle(), EVP_sha256()) > 0);
+  const bool is_p384 = root_key.public_key().HasType(KeyType::kEcP384);
+  REQUIRE(X509_sign(x509.get(), root_key.handle(), is_p384 ? EVP_sha384() : EVP_sha256()) > 0);
   std::uint8_t* der = nullptr;
   const int size = i2d_re_X509_tbs(x509.get(), &der);
   Bytes tbs(der, der + size);
@@ -233,6 +235,49 @@ TEST_CASE("leaves are laid out byte for byte as OpenSSL lays them out") {
     REQUIRE(nameless);
     CHECK(Equal(nameless->tbs(), TextbookTbs(*nameless, root, signer->key(), usage,
                                              "critical,URI:spiffe://example.org/w")));
+  }
+}
+
+TEST_CASE("random profiles under authorities of each type: our bytes are OpenSSL's") {
+  std::mt19937 dice(20261127);
+  const auto pick = [&](std::size_t bound) { return static_cast<std::size_t>(dice() % bound); };
+  const std::vector<KeyType> types = {KeyType::kEcP256, KeyType::kEcP384, KeyType::kRsa2048};
+  const auto word = [&](std::size_t longest) {
+    std::string text(1 + pick(longest), 'a');
+    for (char& c : text) c = "abcdefghijklmnopqrstuvwxyz0123456789-"[pick(36)];
+    return text;
+  };
+  OsRandom random;
+  for (const KeyType authority_type : types) {
+    const auto signer = std::make_shared<CountingSigner>(authority_type);
+    RootProfile root_profile = DayOfRoot();
+    root_profile.not_after = kNow + hours(24 * 365 * 60);  // so that some leaves end after 2049
+    const auto authority =
+        X509Authority::CreateRoot(root_profile, signer, random, Recorded).value();
+    for (int round = 0; round < 120; ++round) {
+      CAPTURE(KeyTypeName(authority_type), round);
+      const KeyType type = types[pick(types.size())];
+      LeafProfile profile = HourOfLeaf();
+      profile.uri_san = "spiffe://example.org";
+      for (std::size_t i = 0; i <= pick(8); ++i) profile.uri_san += "/" + word(1 + pick(200));
+      for (std::size_t i = pick(12); i > 0; --i) profile.dns_sans.push_back(word(40) + ".example");
+      profile.not_before = kNow + seconds(static_cast<std::int64_t>(pick(1'000'000)));
+      profile.not_after = profile.not_before + hours(1 + pick(24 * 365 * 40));
+      const bool is_nameless = pick(4) == 0;
+      if (is_nameless) {
+        profile.subject = {0x30, 0x00};
+        profile.dns_sans.clear();
+      }
+      const auto leaf = Issue(*authority, NewPublicKey(type), profile);
+      REQUIRE(leaf);
+      std::string names = (is_nameless ? "critical,URI:" : "URI:") + profile.uri_san;
+      for (const std::string& name : profile.dns_sans) names += ",DNS:" + name;
+      const char* const usage = type == KeyType::kRsa2048
+                                    ? "critical,digitalSignature,keyEncipherment"
+                                    : "critical,digitalSignature";
+      CHECK(Equal(leaf->tbs(), TextbookTbs(*leaf, authority->certificate(), signer->key(), usage,
+                                           names.c_str())));
+    }
   }
 }
 
