@@ -26,6 +26,7 @@ libcli11-dev               command lines
 prometheus-cpp-dev         metrics
 catch2                     tests
 openssl                    tests speak TLS to us with another program
+openssh-client             ssh-keygen makes the host certificates of the sshpop tests
 python3                    layer checks and recorded cases
 python3-grpcio             recorded answers are compared over another gRPC client
 python3-protobuf           … its messages

@@ -150,4 +150,21 @@ Result<Bytes> RootSubject(const RootProfile& profile, ByteView serial) {
   return MakeName(attributes);
 }
 
+std::optional<std::string> FindCommonName(ByteView name) {
+  const auto sequence = ReadSoleDer(name, kDerSequence);
+  if (!sequence) return std::nullopt;
+  std::optional<std::string> found;
+  for (DerReader sets(sequence->content); auto set = sets.Enter(kDerSet);) {
+    while (auto attribute = set->Enter(kDerSequence)) {
+      const auto type = attribute->Read(kDerOid);
+      const auto value = attribute->Next();
+      if (!type || !value || AsText(type->content) != kCommonNameOidDer) continue;
+      const bool readable = value->tag == kDerUtf8String || value->tag == kDerPrintableString ||
+                            value->tag == kDerIa5String;
+      if (readable && IsUtf8(AsText(value->content))) found = ToString(value->content);
+    }
+  }
+  return found;
+}
+
 }  // namespace signet::ca

@@ -2,7 +2,9 @@
 // RelativeDistinguishedName, PrintableString where the letters allow it, else UTF8String.
 #pragma once
 
+#include <optional>
 #include <span>
+#include <string>
 
 #include "ca/x509/profile.h"
 
@@ -18,5 +20,9 @@ Result<Bytes> LeafSubject(const LeafProfile& profile);
 // The subject of a root: the profile's own, or C=US, O=SPIFFE, then the serial in decimal as
 // serialNumber, which keeps roots of one trust domain apart.
 Result<Bytes> RootSubject(const RootProfile& profile, ByteView serial);
+
+// The last CN of a DER Name, when it is text we can read (UTF-8, Printable or IA5). Absent
+// otherwise.
+std::optional<std::string> FindCommonName(ByteView name);
 
 }  // namespace signet::ca
