@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -16,7 +15,7 @@
 #include <cstring>
 #include <memory>
 
-#include "net/deadline.h"
+#include "net/connect.h"
 
 namespace signet::net {
 namespace {
@@ -103,25 +102,6 @@ Status RemoveStaleSocket(const std::string& path, const sockaddr_un& address) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT)
     return Fail(Code::kUnavailable, kListenFailed, fmt::format("{}: {}", path, ErrnoText(errno)));
   return {};
-}
-
-Result<UniqueFd> ConnectTo(const SocketAddress& address, const Deadline& deadline) {
-  UniqueFd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) return Fail(Code::kResourceExhausted, kConnectFailed, ErrnoText(errno));
-  if (address.family() != AF_UNIX) Enable(fd.get(), IPPROTO_TCP, TCP_NODELAY);
-  const auto* target = reinterpret_cast<const sockaddr*>(&address.storage);
-  if (connect(fd.get(), target, address.length) == 0) return fd;
-  int error = errno;
-  if (error == EINPROGRESS || error == EINTR) {
-    if (deadline.WaitFor(fd.get(), POLLOUT) == WaitStatus::kTimedOut)
-      return Fail(Code::kDeadlineExceeded, kConnectFailed,
-                  fmt::format("{}: no answer in time", address.ToString()));
-    socklen_t length = sizeof error;
-    if (getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
-    if (error == 0) return fd;
-  }
-  return Fail(Code::kUnavailable, kConnectFailed,
-              fmt::format("{}: {}", address.ToString(), ErrnoText(error)));
 }
 
 }  // namespace
