@@ -2,11 +2,11 @@
 
 #include <google/protobuf/empty.pb.h>
 
-#include "ca/crypto/digest.h"
-#include "ca/x509/request.h"
 #include "identity/api/acknowledgements.h"
 #include "identity/api/convert.h"
+#include "identity/api/reattest.h"
 #include "identity/api/rpc_status.h"
+#include "identity/attest/join_token_attestor.h"
 
 namespace signet::identity {
 namespace {
@@ -15,11 +15,8 @@ namespace agent = spire::api::server::agent::v1;
 namespace types = spire::api::types;
 using google::protobuf::Empty;
 
-constexpr std::string_view kJoinToken = "join_token";
 constexpr std::size_t kMaxTokenBytes = 1024;
 constexpr std::size_t kMaxVersionBytes = 255;
-// The serial of a node whose first SVID is not issued yet; no certificate of ours has it.
-constexpr std::string_view kNoSerial = "0";
 
 tl::unexpected<Error> Invalid(std::string detail) {
   return Fail(Code::kInvalidArgument, kFieldInvalid, std::move(detail));
@@ -29,78 +26,18 @@ std::string Path(std::string_view name) {
   return "/spire.api.server.agent.v1.Agent/" + std::string(name);
 }
 
-std::string TokenDigest(std::string_view token) { return EncodeHex(ca::Sha256(AsBytes(token))); }
-
 Selector IdSelector(const SpiffeId& agent_id) { return {"spiffe_id", agent_id.ToString()}; }
-
-Result<ca::CertificateRequest> ReadCsr(ByteView csr) {
-  auto request = ca::ParseRequest(csr);
-  if (request) return request;
-  return Fail(InContext("failed to parse CSR", Code::kInvalidArgument, request.error()));
-}
-
-// What an attestation must hold before anything is looked up.
-Status CheckAttestation(const agent::AttestAgentRequest& request) {
-  const auto missing = [](std::string_view what) {
-    return Invalid("malformed param: missing " + std::string(what));
-  };
-  if (!request.has_params()) return missing("params");
-  const auto& params = request.params();
-  if (!params.has_data()) return missing("attestation data");
-  if (!params.has_params()) return missing("X509-SVID parameters");
-  if (params.params().csr().empty()) return missing("CSR");
-  if (params.data().type().empty()) return missing("attestation data type");
-  if (params.data().payload().empty()) return missing("attestation data payload");
-  if (params.data().type() == kJoinToken) return {};
-  return Fail(
-      Code::kFailedPrecondition, kAttestationRefused,
-      "could not find node attestor type \"" + EscapeForLog(params.data().type(), 64) + "\"");
-}
 
 }  // namespace
 
-Result<SpiffeId> JoinTokenAgentId(const TrustDomain& trust_domain, std::string_view token) {
-  const auto digest = ca::Sha256(AsBytes("signet join token agent\n" + std::string(token)));
-  return AgentId(trust_domain, kJoinToken, EncodeHex(ByteView(digest).first(16)));
-}
-
-// One request, one result: a join token needs no challenge.
-class AgentService::AttestHandler final : public StreamHandler {
- public:
-  AttestHandler(AgentService& service, std::shared_ptr<StreamCall> call)
-      : service_(service), call_(std::move(call)) {}
-
-  void OnMessage(const grpc::ByteBuffer& message) override {
-    agent::AttestAgentRequest request;
-    auto checked = ParseMessage(message, &request);
-    if (checked) checked = CheckAttestation(request);
-    if (checked) checked = service_.attestations_.Take(*call_->caller(), 1);
-    if (!checked) return call_->End(ToGrpcStatus(checked.error()));
-    auto svid = service_.Attest(*call_->caller(), request.params());
-    if (!svid) return call_->End(ToGrpcStatus(svid.error()));
-    agent::AttestAgentResponse response;
-    *response.mutable_result()->mutable_svid() = std::move(*svid);
-    call_->Send(SerializeMessage(response));
-    call_->End(grpc::Status::OK);
-  }
-  void OnHalfClose() override {
-    call_->End({grpc::StatusCode::INVALID_ARGUMENT, "malformed param: missing params"});
-  }
-
- private:
-  AgentService& service_;
-  const std::shared_ptr<StreamCall> call_;
-};
-
-AgentService::AgentService(const Parts& parts, const AgentServiceSettings& settings)
+AgentService::AgentService(const Parts& parts, const AttestAgent::Settings& settings)
     : registry_(parts.registry),
       issuer_(parts.issuer),
       acknowledgements_(parts.acknowledgements),
-      settings_(settings),
       clock_(parts.clock),
       random_(parts.random),
       log_(parts.log),
-      attestations_(settings.limit_attestation ? kAttestationRate : 0, parts.clock) {}
+      attest_({parts.registry, parts.issuer, parts.attestors, parts.clock, parts.log}, settings) {}
 
 void AgentService::Register(Router* router) {
   RegisterForAdmins(router);
@@ -159,9 +96,7 @@ void AgentService::RegisterForAdmins(Router* router) {
 }
 
 void AgentService::RegisterForAgents(Router* router) {
-  router->AddStream(Path("AttestAgent"), [this](std::shared_ptr<StreamCall> call) {
-    return std::make_shared<AttestHandler>(*this, std::move(call));
-  });
+  attest_.Register(router);
   router->AddUnary(
       Path("RenewAgent"),
       Unary<agent::RenewAgentRequest, agent::RenewAgentResponse>(
@@ -232,7 +167,7 @@ Result<types::JoinToken> AgentService::CreateJoinToken(
   types::JoinToken response;
   response.set_value(request.token().empty() ? random_.Uuid() : request.token());
   response.set_expires_at(UnixSeconds(clock_.Now()) + request.ttl());
-  auto added = registry_.AddJoinToken({.digest = TokenDigest(response.value()),
+  auto added = registry_.AddJoinToken({.digest = JoinTokenDigest(response.value()),
                                        .expires_at = response.expires_at(),
                                        .agent_path = alias ? alias->path() : std::string()});
   if (!added) {
@@ -260,62 +195,14 @@ Status AgentService::CreateAlias(const SpiffeId& agent_id, const SpiffeId& alias
                         status.error()));
 }
 
-Result<IssuedSvid> AgentService::IssueAgentSvid(const Caller& caller, const SpiffeId& agent_id,
-                                                ByteView csr) const {
-  SIGNET_TRY(auto request, ReadCsr(csr));
-  IssueRequest issue;
-  issue.public_key = request.public_key;
-  issue.id = agent_id;
-  issue.purpose = ca::Purpose::kAgent;
-  issue.requested_by = caller.Name();
-  return issuer_.IssueOne(issue);
-}
-
-Result<types::X509SVID> AgentService::Attest(const Caller& caller, const Attestation& attestation) {
-  const std::string_view token = attestation.data().payload();
-  const auto csr = AsBytes(attestation.params().csr());
-  SIGNET_TRY(auto agent_id, JoinTokenAgentId(registry_.trust_domain(), token));
-  auto taken = registry_.AttestWithToken(TokenDigest(token), [&](const JoinToken&) -> Result<Node> {
-    if (const auto known = registry_.FindNode(agent_id); known && known->banned()) {
-      return Fail(Code::kPermissionDenied, kAttestationRefused, "agent is banned");
-    }
-    SIGNET_TRY(auto request, ReadCsr(csr));
-    Node node;
-    node.id = agent_id;
-    node.attestation_type = kJoinToken;
-    node.serial = kNoSerial;
-    if (settings_.agent_id_selector) node.selectors = {IdSelector(agent_id)};
-    return node;
-  });
-  if (!taken) {
-    const auto code =
-        taken.error().code == Code::kNotFound ? Code::kInvalidArgument : taken.error().code;
-    return Fail(InContext("failed to attest", code, taken.error()));
-  }
-  SIGNET_TRY(auto svid, IssueAgentSvid(caller, agent_id, csr));
-  auto stored = registry_.ChangeNode(agent_id, [&](Node& node) -> Status {
-    if (node.banned())
-      return Fail(Code::kPermissionDenied, kAttestationRefused,
-                  "the agent was banned or deleted meanwhile");
-    node.serial = svid.leaf.SerialDecimal();
-    node.serial_expires_at = UnixSeconds(svid.leaf.not_after());
-    node.new_serial.clear();
-    node.new_serial_expires_at = 0;
-    return {};
-  });
-  if (!stored) return Fail(stored.error());
-  log_.Info("agent attested",
-            {{"agent", agent_id.ToString()}, {"attestor", kJoinToken}, {"remote", caller.remote}});
-  types::X509SVID response;
-  WriteSvid(svid, agent_id, &response);
-  return response;
-}
-
 Result<types::X509SVID> AgentService::Renew(const Caller& caller,
                                             const agent::RenewAgentRequest& request) {
   if (!request.has_params()) return Invalid("params cannot be nil");
   if (request.params().csr().empty()) return Invalid("missing CSR");
-  SIGNET_TRY(auto svid, IssueAgentSvid(caller, caller.id, AsBytes(request.params().csr())));
+  if (const auto node = registry_.FindNode(caller.id); node && node->can_reattest)
+    return Fail(Code::kPermissionDenied, kReattestInstead);
+  SIGNET_TRY(auto svid,
+             IssueAgentSvid(issuer_, caller, caller.id, AsBytes(request.params().csr())));
   auto stored = registry_.ChangeNode(caller.id, [&](Node& node) -> Status {
     if (node.banned())
       return Fail(Code::kPermissionDenied, kCallDenied,

@@ -1,25 +1,36 @@
 #include "identity/api/rpc_status.h"
 
 #include "google/rpc/status.pb.h"
+#include "identity/api/reattest.h"
 #include "spire/api/types/permission_denied_details.pb.h"
 
 namespace signet::identity {
+namespace {
+
+using spire::api::types::PermissionDeniedDetails;
+
+grpc::Status Denied(const std::string& text, PermissionDeniedDetails::Reason reason) {
+  PermissionDeniedDetails details;
+  details.set_reason(reason);
+  google::rpc::Status status;
+  status.set_code(static_cast<int>(Code::kPermissionDenied));
+  status.set_message(text);
+  status.add_details()->PackFrom(details);
+  return {grpc::StatusCode::PERMISSION_DENIED, text, status.SerializeAsString()};
+}
+
+}  // namespace
 
 grpc::Status ToGrpcStatus(const Error& error) {
+  if (error.reason == kReattestInstead)
+    return Denied(error.Message(), PermissionDeniedDetails::AGENT_MUST_REATTEST);
   return {static_cast<grpc::StatusCode>(error.code), error.Message()};
 }
 
 grpc::Status DeniedStatus(std::string_view message, AgentDenial denial) {
   const std::string text(message);
   if (denial == AgentDenial::kNone) return {grpc::StatusCode::PERMISSION_DENIED, text};
-  spire::api::types::PermissionDeniedDetails details;
-  details.set_reason(
-      static_cast<spire::api::types::PermissionDeniedDetails::Reason>(static_cast<int>(denial)));
-  google::rpc::Status status;
-  status.set_code(static_cast<int>(Code::kPermissionDenied));
-  status.set_message(text);
-  status.add_details()->PackFrom(details);
-  return {grpc::StatusCode::PERMISSION_DENIED, text, status.SerializeAsString()};
+  return Denied(text, static_cast<PermissionDeniedDetails::Reason>(static_cast<int>(denial)));
 }
 
 spire::api::types::Status ToProtoStatus(const Status& status) {

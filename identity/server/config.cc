@@ -155,6 +155,15 @@ void ReadLog(ConfigMap& root, ServerConfig* config) {
   map->Finish();
 }
 
+NodePruning ReadNodePruning(ConfigMap& root) {
+  NodePruning pruning;
+  if (root.Has("prune_attested_nodes_expired_for"))
+    pruning.expired_for =
+        Seconds(root, "prune_attested_nodes_expired_for", hours(24 * 30), kMinExpiredFor);
+  if (root.Bool("prune_tofu_nodes", false)) pruning.removal = NodeRemoval::kAll;
+  return pruning;
+}
+
 std::optional<net::Address> ReadMetrics(ConfigMap& root) {
   const auto text = root.String("metrics", "off");
   if (text == "off" || text == "false" || text == "no") return std::nullopt;
@@ -219,6 +228,8 @@ ServerConfig Read(ConfigMap root, ConfigProblems* problems) {
     config.agent_id_selector = map->Bool("agent_spiffe_id_as_selector", false);
     map->Finish();
   }
+  config.node_attestors = ReadNodeAttestors(root);
+  config.node_pruning = ReadNodePruning(root);
   ReadLog(root, &config);
   config.metrics = ReadMetrics(root);
   config.kek_file = root.String("kek_file", config.data_dir + "/kek");

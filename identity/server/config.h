@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "ca/crypto/key.h"
 #include "ca/x509/profile.h"
+#include "identity/attest/config.h"
+#include "identity/registry/prune.h"
 #include "identity/spiffe/spiffe_id.h"
 #include "net/address.h"
 
@@ -54,6 +56,8 @@ struct ServerConfig {
   bool limit_signing = true;        // as SPIRE's ratelimit.signing
   bool limit_attestation = true;    // as SPIRE's ratelimit.attestation
   bool agent_id_selector = false;   // an attested agent gets the selector spiffe_id:<its ID>
+  NodeAttestorsConfig node_attestors;
+  NodePruning node_pruning;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   std::optional<net::Address> metrics;  // absent: off

@@ -10,6 +10,7 @@ using std::chrono::seconds;
 
 constexpr Duration kPruneInterval = minutes(5);
 constexpr Duration kCutInterval = seconds(5);
+constexpr std::size_t kPruneBatch = 1000;  // nodes at a time, as SPIRE's default
 
 }  // namespace
 
@@ -61,6 +62,7 @@ void Housekeeping::Turn(SteadyTime now) {
   if (!renewed) log_.Error("server SVID not renewed", {{"error", renewed.error().Message()}});
   parts_.health.Report("server SVID", renewed);
   parts_.connections.Reap();
+  parts_.end_overdue_attestations();
   if (now >= next_prune_) {
     next_prune_ = now + kPruneInterval;
     Prune();
@@ -79,9 +81,17 @@ void Housekeeping::Prune() {
   } else {
     if (*entries > 0) log_.Info("expired entries removed", {{"count", *entries}});
     status = parts_.registry.PruneExpiredTokens();
+    if (status) status = PruneNodes();
   }
   if (!status) log_.Error("expired rows not removed", {{"error", status.error().Message()}});
   parts_.health.Report("removal of what has expired", status);
+}
+
+Status Housekeeping::PruneNodes() {
+  SIGNET_TRY(const std::size_t count,
+             identity::PruneNodes(parts_.registry, parts_.node_pruning, clock_.Now(), kPruneBatch));
+  if (count > 0) log_.Info("expired agents removed", {{"count", count}});
+  return {};
 }
 
 bool Housekeeping::MayStay(const net::PeerIdentity& peer, std::set<std::string>* doubtful) const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "base/log.h"
 #include "identity/api/caller.h"
+#include "identity/registry/prune.h"
 #include "identity/registry/registry.h"
 #include "identity/server/authority_keeper.h"
 #include "identity/server/health_board.h"
@@ -27,6 +29,8 @@ struct HousekeepingParts {
   ConnectionTable& connections;
   net::TlsFront& front;
   HealthBoard& health;
+  std::function<void()> end_overdue_attestations;
+  NodePruning node_pruning;
 };
 
 class Housekeeping {
@@ -42,6 +46,7 @@ class Housekeeping {
   void Run();
   void Turn(SteadyTime now);
   void Prune();
+  Status PruneNodes();
   void Cut();
   bool MayStay(const net::PeerIdentity& peer, std::set<std::string>* doubtful) const;
 

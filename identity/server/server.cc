@@ -107,6 +107,7 @@ struct Server::State {
   std::unique_ptr<RateLimiter> jwt_signing;
   std::unique_ptr<RateLimiter> publishing;
   std::unique_ptr<SyncHub> hub;
+  std::unique_ptr<NodeAttestors> attestors;
   std::unique_ptr<AgentService> agents;
   std::unique_ptr<EntryService> entries;
   std::unique_ptr<BundleService> bundles;
@@ -137,6 +138,8 @@ Status Server::State::Open() {
   SIGNET_TRY(registry, Registry::Load(*store, config.trust_domain, clock, random));
   SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.KeyFolder(), 0700));
   SIGNET_TRY(keys, ca::DiskKeyStore::Create(config.KeyFolder(), config.kek_file));
+  SIGNET_TRY(attestors, MakeNodeAttestors(config.node_attestors,
+                                          {config.trust_domain, *registry, clock, random, log}));
   return {};
 }
 
@@ -180,8 +183,8 @@ void Server::State::MakeApi() {
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
   hub->Register(router.get());
   agents = std::make_unique<AgentService>(
-      AgentService::Parts{*registry, *issuer, *acknowledgements, clock, random, log},
-      AgentServiceSettings{config.agent_id_selector, config.limit_attestation});
+      AgentService::Parts{*registry, *issuer, *acknowledgements, *attestors, clock, random, log},
+      AttestAgent::Settings{config.agent_id_selector, config.limit_attestation});
   agents->Register(router.get());
   entries = std::make_unique<EntryService>(*registry, *authorizer);
   entries->Register(router.get());
@@ -219,8 +222,9 @@ Status Server::State::Listen() {
                  [this](net::FrontConnection connection) { AdoptTls(std::move(connection)); },
                  limits, clock, log, metrics));
   housekeeping = std::make_unique<Housekeeping>(
-      HousekeepingParts{*registry, *keeper, *identity, connections, *front, board}, config.ca_ttl,
-      clock, log);
+      HousekeepingParts{*registry, *keeper, *identity, connections, *front, board,
+                        [this] { agents->EndOverdueAttestations(); }, config.node_pruning},
+      config.ca_ttl, clock, log);
   ExportMetrics();
   if (config.metrics) {
     SIGNET_TRY(admin_http,
