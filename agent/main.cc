@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "agent/agent.h"
+#include "ca/crypto/key_memory.h"
 #include "net/admin_server.h"
 #include "net/tls_front.h"
 
@@ -150,4 +151,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace signet::agent
 
-int main(int argc, char** argv) { return signet::agent::Main(argc, argv); }
+int main(int argc, char** argv) {
+  signet::ca::ProtectKeyMemory(std::size_t{16} << 20);
+  return signet::agent::Main(argc, argv);
+}

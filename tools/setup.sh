@@ -17,6 +17,9 @@ protobuf-compiler-grpc     service code
 libprotobuf-dev            messages
 libssl-dev                 OpenSSL: all cryptography
 libsqlite3-dev             the embedded database
+libp11-kit-dev             PKCS#11's header: keys in tokens
+softhsm2                   tests keep keys in a token
+gdb                        a test looks for keys in a core dump
 libspdlog-dev              log lines
 libfmt-dev                 text formatting
 libexpected-dev            results as values

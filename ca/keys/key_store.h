@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ca/crypto/key.h"
+#include "ca/crypto/key_memory.h"
 
 namespace signet::ca {
 
@@ -40,26 +41,33 @@ class MemoryKeyStore final : public KeyStore {
   std::map<std::string, std::shared_ptr<const Signer>> keys_;
 };
 
+// Where the key-encryption key is: 32 bytes in a file of mode 0600 that is made at first use, or in
+// a systemd credential, which is never made here.
+struct KekSource {
+  std::string path;
+  bool is_credential = false;
+};
+
 // Each key in a file `<folder>/<name>.key`, sealed with AES-256-GCM under a key-encryption key read
-// from a 0600 file (made at first use when missing, never when keys are there already). A file that
+// from `KekSource` (made at first use when missing, never when keys are there already). A file that
 // does not open is an error (kKeyStoreUnusable, or kFilePermissionsLax with the chmod to run) and
 // is never overwritten, not by Generate() either; a power cut leaves the old or the new key, never
 // half of one.
 class DiskKeyStore final : public KeyStore {
  public:
-  // `kek_path`: 32 bytes in a file of mode 0600, created when missing.
-  static Result<std::unique_ptr<DiskKeyStore>> Create(std::string folder, std::string kek_path);
+  // Fails with kKeyStoreUnusable or kFilePermissionsLax; also while a rewrap (rewrap.h) is half
+  // done.
+  static Result<std::unique_ptr<DiskKeyStore>> Create(std::string folder, const KekSource& source);
   Result<std::shared_ptr<const Signer>> Generate(const std::string& name, KeyType type) override;
   Result<std::shared_ptr<const Signer>> Find(const std::string& name) override;
   Status Remove(const std::string& name) override;
   std::vector<std::string> Names() override;
 
  private:
-  DiskKeyStore(std::string folder, SecretBytes kek);
-  std::string PathOf(const std::string& name) const;
+  DiskKeyStore(std::string folder, const SecretBytes& kek);
   std::mutex mutex_;
   const std::string folder_;
-  const SecretBytes kek_;
+  const KeptSecret kek_;
   std::map<std::string, std::shared_ptr<const Signer>> cache_;
 };
 

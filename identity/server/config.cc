@@ -232,7 +232,7 @@ ServerConfig Read(ConfigMap root, ConfigProblems* problems) {
   config.node_pruning = ReadNodePruning(root);
   ReadLog(root, &config);
   config.metrics = ReadMetrics(root);
-  config.kek_file = root.String("kek_file", config.data_dir + "/kek");
+  config.key_store = ReadKeyStore(root, config.data_dir + "/kek");
   config.limits = ReadLimits(root);
   root.Finish();
   return config;
@@ -263,6 +263,11 @@ std::vector<std::string> ConfigWarnings(const ServerConfig& config) {
   check("default_x509_svid_ttl", config.default_x509_svid_ttl);
   check("agent_ttl", config.agent_ttl);
   if (!config.disable_jwt_svids) check("default_jwt_svid_ttl", config.default_jwt_svid_ttl);
+  if (config.key_store.type == KeyStoreType::kMemory) {
+    warnings.push_back(
+        "key_store.type memory: each start makes new authorities, and what the old ones signed "
+        "lasts only until their end; use disk or pkcs11 to keep them");
+  }
   return warnings;
 }
 

@@ -18,6 +18,7 @@
 #include "ca/x509/profile.h"
 #include "identity/attest/config.h"
 #include "identity/registry/prune.h"
+#include "identity/server/key_store_config.h"
 #include "identity/spiffe/spiffe_id.h"
 #include "net/address.h"
 
@@ -61,7 +62,8 @@ struct ServerConfig {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   std::optional<net::Address> metrics;  // absent: off
-  std::string kek_file;
+  KeyStoreConfig key_store;
+  std::string credentials_folder;  // $CREDENTIALS_DIRECTORY, from main.cc
   ServerLimits limits;
 
   std::string DatabasePath() const { return data_dir + "/server.db"; }

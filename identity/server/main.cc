@@ -6,8 +6,10 @@
 #include <absl/synchronization/mutex.h>
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
 
+#include "ca/crypto/key_memory.h"
 #include "identity/server/server.h"
 
 namespace {
@@ -23,12 +25,14 @@ constexpr int kExitUsage = 2;
 constexpr int kExitInUse = 3;
 constexpr int kExitStart = 4;
 constexpr auto kGrace = std::chrono::seconds(5);
+constexpr std::size_t kKeyMemory = std::size_t{4} << 20;
 
 constexpr const char* kFooter = R"(
 Examples:
   signet-server validate --config /etc/signet/server.yaml
   signet-server run --config /etc/signet/server.yaml
   signet-server run --config server.yaml --log-level debug
+  signet-server keys rewrap --config /etc/signet/server.yaml
 
 Exit codes: 0 ended as asked, 1 configuration refused, 2 usage, 3 the data
 directory is in use by another server, 4 could not start.)";
@@ -62,7 +66,30 @@ int Validate(const std::string& path) {
   return kExitOk;
 }
 
-int Run(const std::string& path, const std::string& log_level) {
+// Of systemd; the only part of the environment that is read.
+std::string CredentialsFolder() {
+  const char* const folder = std::getenv("CREDENTIALS_DIRECTORY");
+  return folder == nullptr ? std::string() : folder;
+}
+
+int Rewrap(const std::string& path, const std::string& next_kek_file) {
+  ConfigProblems problems;
+  auto config = LoadServerConfig(path, &problems);
+  if (!problems.empty()) {
+    std::cerr << problems.Text();
+    return kExitConfig;
+  }
+  config.credentials_folder = CredentialsFolder();
+  const auto done = signet::identity::RewrapServerKeys(config, next_kek_file);
+  if (!done) {
+    std::cerr << "keys rewrap: " << done.error().Message() << "\n";
+    return done.error().reason == signet::kAlreadyRunning ? kExitInUse : kExitStart;
+  }
+  std::cout << *done << "\n";
+  return kExitOk;
+}
+
+int Run(const std::string& path, const std::string& log_level, bool keys_guarded) {
   ConfigProblems problems;
   auto config = LoadServerConfig(path, &problems);
   if (!problems.empty()) {
@@ -74,6 +101,7 @@ int Run(const std::string& path, const std::string& log_level) {
               << "\" (trace, debug, info, warn, error or off)\n";
     return kExitUsage;
   }
+  config.credentials_folder = CredentialsFolder();
   // Before any thread: the signals are for sigwait() alone.
   sigset_t stop;
   sigemptyset(&stop);
@@ -85,6 +113,7 @@ int Run(const std::string& path, const std::string& log_level) {
   signet::OsRandom random;
   const signet::Logger log("signet-server", config.log_level, config.log_format);
   for (const auto& warning : ConfigWarnings(config)) log.Warn(warning);
+  if (!keys_guarded) log.Warn("no guarded memory for private keys: they lie in the heap");
   auto server = Server::Start(config, clock, random, log);
   if (!server) {
     log.Error("cannot start", {{"error", server.error().Message()}});
@@ -101,6 +130,7 @@ int Run(const std::string& path, const std::string& log_level) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool keys_guarded = signet::ca::ProtectKeyMemory(kKeyMemory);
   HardenProcess();
   CLI::App app(
       "Signet's issuer: authorities, registration, attestation and SVIDs of a trust domain.",
@@ -115,6 +145,15 @@ int main(int argc, char** argv) {
   auto* validate =
       app.add_subcommand("validate", "Check a configuration file; says every problem.");
   validate->add_option("--config", config, "Configuration file (YAML)")->required();
+  auto* keys = app.add_subcommand("keys", "The keys on disk, while no server uses them.");
+  keys->require_subcommand(1);
+  std::string next_kek_file;
+  auto* rewrap = keys->add_subcommand(
+      "rewrap", "Seal every key under another key-encryption key; run again when interrupted.");
+  rewrap->add_option("--config", config, "Configuration file (YAML)")->required();
+  rewrap->add_option(
+      "--next-kek-file", next_kek_file,
+      "Where the next one is, or is made; default: a new one in place of the current");
   auto* version = app.add_subcommand("version", "Print the version.");
   try {
     app.parse(argc, argv);
@@ -125,5 +164,6 @@ int main(int argc, char** argv) {
     std::cout << "signet-server " SIGNET_VERSION "\n";
     return kExitOk;
   }
-  return validate->parsed() ? Validate(config) : Run(config, log_level);
+  if (rewrap->parsed()) return Rewrap(config, next_kek_file);
+  return validate->parsed() ? Validate(config) : Run(config, log_level, keys_guarded);
 }

@@ -94,7 +94,7 @@ struct Server::State {
   std::optional<FileLock> lock;
   std::unique_ptr<SqliteStore> store;
   std::unique_ptr<Registry> registry;
-  std::unique_ptr<ca::DiskKeyStore> keys;
+  std::unique_ptr<ca::KeyStore> keys;
   std::unique_ptr<AuthorityKeeper> keeper;
   std::unique_ptr<Issuer> issuer;
   std::unique_ptr<JwtIssuer> jwt_issuer;  // null: disabled
@@ -137,7 +137,7 @@ Status Server::State::Open() {
   SIGNET_TRY(store, SqliteStore::Open(config.DatabasePath(), config.trust_domain, log));
   SIGNET_TRY(registry, Registry::Load(*store, config.trust_domain, clock, random));
   SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.KeyFolder(), 0700));
-  SIGNET_TRY(keys, ca::DiskKeyStore::Create(config.KeyFolder(), config.kek_file));
+  SIGNET_TRY(keys, OpenKeyStore(config.key_store, config.KeyFolder(), config.credentials_folder));
   SIGNET_TRY(attestors, MakeNodeAttestors(config.node_attestors,
                                           {config.trust_domain, *registry, clock, random, log}));
   return {};

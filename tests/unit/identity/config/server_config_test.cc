@@ -49,7 +49,7 @@ TEST_CASE("a minimal configuration gets SPIRE's defaults") {
   CHECK_FALSE(config.disable_jwt_svids);
   CHECK(config.ca_subject.empty());
   CHECK_FALSE(config.metrics);
-  CHECK(config.kek_file == "/var/lib/x/kek");
+  CHECK(config.key_store.kek_file == "/var/lib/x/kek");
   CHECK(config.limit_signing);
   CHECK(config.limit_attestation);
   CHECK_FALSE(config.agent_id_selector);
@@ -110,7 +110,7 @@ limits: {connections: 7, connections_per_address: 6, workers: 5, queued_calls: 4
   CHECK(config.agent_id_selector);
   CHECK(config.log_level == LogLevel::kDebug);
   CHECK(config.log_format == LogFormat::kJson);
-  CHECK(config.kek_file == "/etc/kek");
+  CHECK(config.key_store.kek_file == "/etc/kek");
   CHECK(config.limits.connections == 7);
   CHECK(config.limits.connections_per_address == 6);
   CHECK(config.limits.workers == 5);
@@ -154,6 +154,33 @@ TEST_CASE("each refused value names its line and what to write") {
   at_line_3("ca_subject: {country: [Germany]}");
   at_line_3("admin_ids: [\"spiffe://other.org/admin\"]");
   at_line_3("admin_ids: [\"admin\"]");
+  at_line_3("key_store: {type: usb}");
+  at_line_3("key_store: {kek_credential: ../kek}");
+  at_line_3("key_store: {kek_credential: \"\"}");
+}
+
+TEST_CASE("a key store in a token, in a credential and in memory arrive as configured") {
+  const auto with = [](const std::string& line) { return MustParse(std::string(kMinimal) + line + "\n"); };
+  const auto token =
+      with("key_store: {type: pkcs11, module: /m.so, token: t, pin_file: /pin, sessions: 3}")
+          .key_store;
+  CHECK(token.type == KeyStoreType::kPkcs11);
+  CHECK(token.pkcs11.module == "/m.so");
+  CHECK(token.pkcs11.token == "t");
+  CHECK(token.pkcs11.pin_file == "/pin");
+  CHECK(token.pkcs11.sessions == 3);
+  const auto credential = with("key_store: {kek_credential: signet-kek}").key_store;
+  CHECK(KekSourceOf(credential, "").error().reason == ca::kKeyStoreUnusable);
+  const auto source = KekSourceOf(credential, "/run/credentials/signet").value();
+  CHECK(source.is_credential);
+  CHECK(source.path == "/run/credentials/signet/signet-kek");
+  CHECK(with("key_store: {kek_file: /elsewhere}").key_store.kek_file == "/elsewhere");
+  const auto memory = with("key_store: {type: memory}");
+  CHECK(memory.key_store.type == KeyStoreType::kMemory);
+  CHECK(ConfigWarnings(memory).size() == 1);
+  ConfigProblems problems;
+  Parse(std::string(kMinimal) + std::string("key_store: {type: pkcs11}\n"), &problems);
+  CHECK(problems.all().size() == 3);
 }
 
 TEST_CASE("a missing data directory and a relative one are refused") {
