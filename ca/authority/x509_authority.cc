@@ -59,6 +59,21 @@ Status CheckMaySign(const Certificate& own, const Signer& signer) {
   return {};
 }
 
+// pathLenConstraint of an authority directly below `chain` (leaf first): as asked, and less than
+// every authority above still leaves. The one at place i has i authorities between it and the new
+// one (RFC 5280, 4.2.1.9).
+Result<std::optional<int>> PathLengthBelow(const Chain& chain, const DownstreamLimits& limits) {
+  std::optional<int> allowed = limits.path_length;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    if (!chain[i].path_length()) continue;
+    const int left = *chain[i].path_length() - static_cast<int>(i) - 1;
+    allowed = std::min(allowed.value_or(left), left);
+  }
+  if (!allowed || *allowed >= 0) return allowed;
+  return Fail(Code::kFailedPrecondition, kAuthorityMayNotSign,
+              "the path length of its certificate allows no authority below it");
+}
+
 }  // namespace
 
 struct X509Authority::State {
@@ -126,14 +141,52 @@ Result<std::shared_ptr<const X509Authority>> X509Authority::CreateRoot(
   return Create({std::move(root)}, std::move(signer));
 }
 
+Status X509Authority::CheckAlive(WallTime now) const {
+  if (now < state_->not_after) return {};
+  return Fail(Code::kUnavailable, kAuthorityExpired,
+              "authority " + state_->id + " ended " + FormatTime(state_->not_after));
+}
+
+Result<PreparedCertificate> X509Authority::PrepareDownstream(const PublicKey& subject_key,
+                                                             const DownstreamProfile& profile,
+                                                             Random& random, WallTime now) const {
+  const State& state = *state_;
+  SIGNET_RETURN_IF_ERROR(CheckAlive(now));
+  SIGNET_RETURN_IF_ERROR(CheckLeafKey(subject_key));
+  DownstreamProfile effective = profile;
+  SIGNET_TRY(effective.limits.path_length, PathLengthBelow(state.chain, profile.limits));
+  effective.not_after = std::min(profile.not_after, state.not_after);
+  PreparedCertificate prepared;
+  prepared.intent = {.serial = NewSerial(random),
+                     .uri_san = profile.uri_san,
+                     .purpose = Purpose::kDownstreamCa,
+                     .not_before = profile.not_before,
+                     .not_after = effective.not_after,
+                     .authority_key_id = state.key_id};
+  const std::size_t depth = std::max<std::size_t>(1, state.upstream.size());
+  SIGNET_TRY(prepared.subject, DownstreamSubject(state.subject, depth, prepared.intent.serial));
+  prepared.tbs = WriteDownstreamTbs({.serial = prepared.intent.serial,
+                                     .algorithm = state.algorithm,
+                                     .issuer = state.subject,
+                                     .not_before = profile.not_before,
+                                     .not_after = effective.not_after,
+                                     .subject = prepared.subject,
+                                     .subject_key = subject_key,
+                                     .uri_san = profile.uri_san,
+                                     .dns_sans = {},
+                                     .authority_key_id = state.key_id},
+                                    effective.limits);
+  prepared.subject_key = subject_key;
+  SIGNET_RETURN_IF_ERROR(RefuseFindings(
+      LintDownstreamTbs(prepared.tbs, effective, {state.subject, state.key_id, state.not_after})));
+  return prepared;
+}
+
 Result<PreparedCertificate> X509Authority::Prepare(const PublicKey& subject_key,
                                                    const LeafProfile& profile, Random& random,
                                                    WallTime now) const {
   const State& state = *state_;
-  if (now >= state.not_after) {
-    return Fail(Code::kUnavailable, kAuthorityExpired,
-                "authority " + state.id + " ended " + FormatTime(state.not_after));
-  }
+  SIGNET_RETURN_IF_ERROR(CheckAlive(now));
   if (profile.purpose == Purpose::kRoot || profile.purpose == Purpose::kDownstreamCa) {
     return Fail(Code::kInvalidArgument, kProfileRefused, "not a leaf's purpose");
   }

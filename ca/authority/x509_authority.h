@@ -60,6 +60,12 @@ class X509Authority {
   // kAuthorityExpired.
   Result<PreparedCertificate> Prepare(const PublicKey& subject_key, const LeafProfile& profile,
                                       Random& random, WallTime now) const;
+  // The same for the certificate of an authority below this one: pathLenConstraint is also one less
+  // than this authority's own, where it has one. Fails with kAuthorityMayNotSign when that leaves
+  // none.
+  Result<PreparedCertificate> PrepareDownstream(const PublicKey& subject_key,
+                                                const DownstreamProfile& profile, Random& random,
+                                                WallTime now) const;
   // Signs what Prepare() of this same authority laid out; only after the intent is durable. Fails
   // with kAuthorityKeyMismatch when another one prepared it, kSigningFailed.
   Result<Certificate> Sign(const PreparedCertificate& prepared) const;
@@ -72,6 +78,7 @@ class X509Authority {
 
  private:
   struct State;
+  Status CheckAlive(WallTime now) const;
   std::shared_ptr<const State> state_;
 };
 

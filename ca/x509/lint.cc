@@ -22,6 +22,7 @@ constexpr std::string_view kOidSubjectKeyId = "\x55\x1d\x0e"sv;
 constexpr std::string_view kOidKeyUsage = "\x55\x1d\x0f"sv;
 constexpr std::string_view kOidSubjectAltName = "\x55\x1d\x11"sv;
 constexpr std::string_view kOidBasicConstraints = "\x55\x1d\x13"sv;
+constexpr std::string_view kOidNameConstraints = "\x55\x1d\x1e"sv;
 constexpr std::string_view kOidAuthorityKeyId = "\x55\x1d\x23"sv;
 constexpr std::string_view kOidExtendedKeyUsage = "\x55\x1d\x25"sv;
 constexpr std::string_view kOidServerAuth = "\x2b\x06\x01\x05\x05\x07\x03\x01"sv;
@@ -62,10 +63,17 @@ struct Tbs {
 // What the rules are held against.
 struct Expected {
   bool root = false;
+  const DownstreamLimits* downstream = nullptr;  // of an authority below ours, else null
   std::string_view uri;
   ByteView issuer;
   ByteView authority_key_id;
   WallTime authority_not_after;
+
+  bool authority() const { return root || downstream != nullptr; }
+  bool constrains_names() const {
+    return downstream != nullptr &&
+           !(downstream->permitted_uri_hosts.empty() && downstream->permitted_dns_names.empty());
+  }
 };
 
 std::optional<Extension> ReadExtension(DerReader& list) {
@@ -180,6 +188,7 @@ class Lint {
     CheckKeyUsage();
     CheckExtendedKeyUsage();
     CheckBasicConstraints();
+    CheckNameConstraints();
     CheckKeyIdentifiers();
     CheckSubjectAltName();
     return std::move(findings_);
@@ -238,8 +247,13 @@ class Lint {
     Require(Equal(tbs_.issuer, expected_.issuer), "R-02",
             "issuer is not the authority's subject, byte for byte");
     Require(IsName(tbs_.subject), "R-02", "subject is malformed");
-    if (expected_.root) {
+    if (expected_.authority())
       Require(!HasEmptySubject(), "R-02", "the subject of an authority is empty");
+    if (expected_.downstream != nullptr) {
+      Require(!Equal(tbs_.subject, tbs_.issuer), "R-02",
+              "a downstream authority has the subject of the authority above it");
+    }
+    if (expected_.root) {
       Require(Equal(tbs_.subject, tbs_.issuer), "R-02", "a root's subject and issuer differ");
     }
   }
@@ -269,10 +283,11 @@ class Lint {
   void CheckExtensionSet() {
     for (std::size_t i = 0; i < tbs_.extensions.size(); ++i) {
       const std::string_view oid = AsText(tbs_.extensions[i].oid);
-      const bool leaf_only = oid == kOidExtendedKeyUsage || oid == kOidAuthorityKeyId;
       const bool known = oid == kOidSubjectKeyId || oid == kOidKeyUsage ||
                          oid == kOidSubjectAltName || oid == kOidBasicConstraints ||
-                         (leaf_only && !expected_.root);
+                         (oid == kOidAuthorityKeyId && !expected_.root) ||
+                         (oid == kOidExtendedKeyUsage && !expected_.authority()) ||
+                         (oid == kOidNameConstraints && expected_.constrains_names());
       Require(known, "R-11", "an extension is not of this profile");
       const bool repeated =
           std::any_of(tbs_.extensions.begin(), tbs_.extensions.begin() + static_cast<long>(i),
@@ -289,7 +304,7 @@ class Lint {
     const auto bits = ReadNamedBits(extension->value);
     Require(bits.has_value(), "R-07", "keyUsage is malformed or padded");
     if (!bits) return;
-    if (expected_.root) {
+    if (expected_.authority()) {
       Require((*bits & kKeyCertSign) != 0, "X-14", "an authority without keyCertSign");
       Require((*bits & ~(kKeyCertSign | kCrlSign)) == 0, "X-14",
               "an authority with more than keyCertSign and cRLSign");
@@ -307,7 +322,7 @@ class Lint {
   }
 
   void CheckExtendedKeyUsage() {
-    if (expected_.root) return;  // refused by CheckExtensionSet() where present
+    if (expected_.authority()) return;  // refused by CheckExtensionSet() where present
     const Extension* const extension = Find(kOidExtendedKeyUsage);
     Require(extension != nullptr, "X-17", "no extendedKeyUsage");
     if (extension == nullptr) return;
@@ -329,15 +344,67 @@ class Lint {
 
   void CheckBasicConstraints() {
     const Extension* const extension = Find(kOidBasicConstraints);
-    Require(extension != nullptr, expected_.root ? "X-09" : "X-10", "no basicConstraints");
+    Require(extension != nullptr, expected_.authority() ? "X-09" : "X-10", "no basicConstraints");
     if (extension == nullptr) return;
     Require(extension->critical, "R-07", "basicConstraints is not critical");
     const std::string_view value = AsText(extension->value);
-    if (expected_.root) {
+    if (expected_.downstream != nullptr && expected_.downstream->path_length) {
+      const auto length = ReadPathLength(extension->value);
+      Require(length && *length == *expected_.downstream->path_length, "X-09",
+              "basicConstraints is not cA TRUE with the path length asked for");
+    } else if (expected_.authority()) {
       Require(value == "\x30\x03\x01\x01\xff"sv, "X-09", "basicConstraints is not cA TRUE alone");
     } else {
       Require(value == "\x30\x00"sv, "X-10", "basicConstraints of a leaf is not empty (cA FALSE)");
     }
+  }
+
+  // pathLenConstraint beside cA TRUE, and nothing else.
+  static std::optional<int> ReadPathLength(ByteView value) {
+    auto fields = DerReader(value).Enter(kDerSequence);
+    const auto ca = fields ? fields->Read(kDerBoolean) : std::nullopt;
+    const auto length = ca ? fields->Read(kDerInteger) : std::nullopt;
+    if (!length || AsText(ca->content) != "\xff"sv || !fields->AtEnd() ||
+        length->content.size() != 1 || length->content[0] > 0x7f) {
+      return std::nullopt;
+    }
+    return length->content[0];
+  }
+
+  // RFC 5280, 4.2.1.10: critical, and the permitted subtrees are those asked for, in their order.
+  void CheckNameConstraints() {
+    if (!expected_.constrains_names()) return;  // refused by CheckExtensionSet() where present
+    const Extension* const extension = Find(kOidNameConstraints);
+    Require(extension != nullptr, "R-10", "no nameConstraints");
+    if (extension == nullptr) return;
+    Require(extension->critical, "R-10", "nameConstraints is not critical");
+    std::vector<std::string> uris, names;
+    Require(ReadPermitted(extension->value, &uris, &names), "R-10",
+            "nameConstraints is not a list of permitted URI and DNS names");
+    Require(uris == expected_.downstream->permitted_uri_hosts &&
+                names == expected_.downstream->permitted_dns_names,
+            "R-10", "nameConstraints permits other names than asked for");
+  }
+
+  static bool ReadPermitted(ByteView value, std::vector<std::string>* uris,
+                            std::vector<std::string>* names) {
+    const auto constraints = ReadSoleDer(value, kDerSequence);
+    const auto permitted =
+        constraints ? ReadSoleDer(constraints->content, DerContextConstructed(0)) : std::nullopt;
+    DerReader subtrees(permitted ? permitted->content : ByteView());
+    while (!subtrees.AtEnd()) {
+      auto subtree = subtrees.Enter(kDerSequence);
+      const auto name = subtree ? subtree->Next() : std::nullopt;
+      if (!name || !subtree->AtEnd() || !IsConstraint(AsText(name->content))) return false;
+      if (name->tag != DerContext(6) && name->tag != DerContext(2)) return false;
+      (name->tag == DerContext(6) ? uris : names)->emplace_back(AsText(name->content));
+    }
+    return permitted.has_value();
+  }
+
+  // A host, without a scheme: one with a scheme matches nothing.
+  static bool IsConstraint(std::string_view text) {
+    return IsVisible(text) && text.find_first_of(" /:") == text.npos;
   }
 
   void CheckKeyIdentifiers() {
@@ -372,7 +439,7 @@ class Lint {
         ++uris;
         CheckUri(AsText(name->content));
       } else {
-        Require(name->tag == DerContext(2) && !expected_.root, "R-09",
+        Require(name->tag == DerContext(2) && !expected_.authority(), "R-09",
                 "a name that is neither URI nor DNS");
         Require(IsVisible(AsText(name->content)), "R-09",
                 "a DNS name is empty or not printable ASCII");
@@ -397,7 +464,7 @@ class Lint {
     const auto slash = rest.find('/');
     Require(!rest.empty() && slash != 0, "R-09", "the URI has no host");
     const bool has_path = slash != std::string_view::npos && slash + 1 < rest.size();
-    if (expected_.root) {
+    if (expected_.authority()) {
       Require(slash == std::string_view::npos, "X-06", "an authority's URI has a path");
     } else {
       Require(has_path, "X-03", "a leaf's URI has no path");
@@ -411,18 +478,34 @@ class Lint {
   Bytes key_id_;
 };
 
+Findings NoTbs() { return {{"R-11", "not a version 3 TBSCertificate in DER with extensions"}}; }
+
 }  // namespace
 
 Findings LintTbs(ByteView tbs, Purpose purpose, std::string_view expected_uri, ByteView issuer_name,
                  ByteView authority_key_id, WallTime authority_not_after) {
-  if (purpose == Purpose::kDownstreamCa) return {{"X-09", "no profile for downstream authorities"}};
+  if (purpose == Purpose::kDownstreamCa) return {{"X-09", "its limits are not stated"}};
   const auto read = ReadTbs(tbs);
-  if (!read) return {{"R-11", "not a version 3 TBSCertificate in DER with extensions"}};
+  if (!read) return NoTbs();
   const Expected expected{.root = purpose == Purpose::kRoot,
+                          .downstream = nullptr,
                           .uri = expected_uri,
                           .issuer = issuer_name,
                           .authority_key_id = authority_key_id,
                           .authority_not_after = authority_not_after};
+  return Lint(*read, expected).Run();
+}
+
+Findings LintDownstreamTbs(ByteView tbs, const DownstreamProfile& profile,
+                           const SigningAuthority& authority) {
+  const auto read = ReadTbs(tbs);
+  if (!read) return NoTbs();
+  const Expected expected{.root = false,
+                          .downstream = &profile.limits,
+                          .uri = profile.uri_san,
+                          .issuer = authority.name,
+                          .authority_key_id = authority.key_id,
+                          .authority_not_after = authority.not_after};
   return Lint(*read, expected).Run();
 }
 

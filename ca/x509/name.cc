@@ -16,7 +16,12 @@ constexpr std::string_view kCountry = "2.5.4.6";
 constexpr std::string_view kOrganization = "2.5.4.10";
 constexpr std::string_view kCommonName = "2.5.4.3";
 constexpr std::string_view kSerialNumber = "2.5.4.5";
+constexpr std::string_view kOrganizationalUnit = "2.5.4.11";
 constexpr std::string_view kCommonNameOidDer = "\x55\x04\x03";
+constexpr std::string_view kSerialNumberOidDer = "\x55\x04\x05";
+constexpr std::string_view kCountryOidDer = "\x55\x04\x06";
+constexpr std::string_view kOrganizationOidDer = "\x55\x04\x0a";
+constexpr std::string_view kOrganizationalUnitOidDer = "\x55\x04\x0b";
 
 tl::unexpected<Error> Refused(std::string detail) {
   return Fail(Code::kInvalidArgument, kProfileRefused, std::move(detail));
@@ -74,10 +79,11 @@ Status WriteAttribute(const NameAttribute& attribute, DerWriter& writer) {
   return {};
 }
 
-bool IsCommonName(DerReader set) {
+// The type of the first attribute of a RelativeDistinguishedName; empty when there is none.
+std::string_view FirstType(DerReader set) {
   auto attribute = set.Enter(kDerSequence);
   const auto type = attribute ? attribute->Read(kDerOid) : std::nullopt;
-  return type && AsText(type->content) == kCommonNameOidDer;
+  return type ? AsText(type->content) : std::string_view();
 }
 
 // The RelativeDistinguishedNames of `name` but for those that begin with a CN.
@@ -89,7 +95,7 @@ Result<Bytes> WithoutCommonName(ByteView name) {
   while (!sets.AtEnd()) {
     const auto set = sets.Read(kDerSet);
     if (!set) return Refused("the subject is no Name");
-    if (!IsCommonName(DerReader(set->content)))
+    if (FirstType(DerReader(set->content)) != kCommonNameOidDer)
       kept.insert(kept.end(), set->whole.begin(), set->whole.end());
   }
   return kept;
@@ -165,6 +171,31 @@ std::optional<std::string> FindCommonName(ByteView name) {
     }
   }
   return found;
+}
+
+Result<Bytes> DownstreamSubject(ByteView parent, std::size_t depth, ByteView serial) {
+  const auto sequence = ReadSoleDer(parent, kDerSequence);
+  if (!sequence) return Refused("the authority's subject is no Name");
+  Bytes organization, rest;
+  DerReader sets(sequence->content);
+  while (!sets.AtEnd()) {
+    const auto set = sets.Read(kDerSet);
+    if (!set) return Refused("the authority's subject is no Name");
+    const std::string_view type = FirstType(DerReader(set->content));
+    if (type == kOrganizationalUnitOidDer || type == kSerialNumberOidDer) continue;
+    const bool before = type == kCountryOidDer || type == kOrganizationOidDer;
+    Bytes& part = before ? organization : rest;
+    part.insert(part.end(), set->whole.begin(), set->whole.end());
+  }
+  DerWriter writer(128);
+  const std::size_t name = writer.Begin(kDerSequence);
+  writer.Raw(organization);
+  SIGNET_RETURN_IF_ERROR(WriteAttribute(
+      {std::string(kOrganizationalUnit), "DOWNSTREAM-" + std::to_string(depth)}, writer));
+  writer.Raw(rest);
+  SIGNET_RETURN_IF_ERROR(WriteAttribute({std::string(kSerialNumber), Decimal(serial)}, writer));
+  writer.End(name);
+  return writer.Take();
 }
 
 }  // namespace signet::ca

@@ -25,4 +25,10 @@ Result<Bytes> RootSubject(const RootProfile& profile, ByteView serial);
 // otherwise.
 std::optional<std::string> FindCommonName(ByteView name);
 
+// The subject of an authority below the one whose subject is `parent`: that subject with
+// OU=DOWNSTREAM-<depth> (as in SPIRE the number of intermediates above it, at least one) in place
+// of its organizational units, and the new certificate's serial in place of its own. In the order
+// SPIRE has: country, organization, unit, the rest, serialNumber.
+Result<Bytes> DownstreamSubject(ByteView parent, std::size_t depth, ByteView serial);
+
 }  // namespace signet::ca

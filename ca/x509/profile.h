@@ -4,6 +4,7 @@
 // only (RFC 8813, 3).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,28 @@ struct RootProfile {
   WallTime not_after;
 };
 
+// What stands below a downstream authority, as its certificate says (RFC 5280, 4.2.1.9 and
+// 4.2.1.10). Nothing stated, nothing limited.
+struct DownstreamLimits {
+  std::optional<int> path_length;  // how many further authorities may stand below it; 0: none
+  std::vector<std::string> permitted_uri_hosts;  // "example.org": SPIFFE IDs of that name, no other
+  std::vector<std::string> permitted_dns_names;  // "example.org": it and the names below it
+};
+
+struct DownstreamProfile {
+  std::string uri_san;  // "spiffe://td"
+  DownstreamLimits limits;
+  WallTime not_before;
+  WallTime not_after;  // cut to the authority's own end by the issuer
+};
+
+// The authority that is about to sign, as a certificate is held against it.
+struct SigningAuthority {
+  ByteView name;  // DER Name
+  ByteView key_id;
+  WallTime not_after;
+};
+
 struct Finding {
   std::string rule;  // "X-15", "R-05": the checklist's row
   std::string problem;
@@ -47,5 +70,8 @@ using Findings = std::vector<Finding>;
 // rule of `purpose`. Empty: may be signed.
 Findings LintTbs(ByteView tbs, Purpose purpose, std::string_view expected_uri, ByteView issuer_name,
                  ByteView authority_key_id, WallTime authority_not_after);
+// The same for an authority below ours: that of a root, and the limits exactly as they were asked.
+Findings LintDownstreamTbs(ByteView tbs, const DownstreamProfile& profile,
+                           const SigningAuthority& authority);
 
 }  // namespace signet::ca

@@ -28,6 +28,8 @@ constexpr std::string_view kNotAuthority =  // critical basicConstraints, cA by 
 constexpr std::string_view kIsAuthority =  // critical basicConstraints, cA TRUE, no pathLen
     "\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff"sv;
 
+constexpr std::string_view kBasicConstraintsOid = "\x55\x1d\x13"sv;
+constexpr std::string_view kNameConstraintsOid = "\x55\x1d\x1e"sv;
 constexpr std::string_view kSubjectKeyIdOid = "\x55\x1d\x0e"sv;
 constexpr std::string_view kAuthorityKeyIdOid = "\x55\x1d\x23"sv;
 constexpr std::string_view kSubjectAltNameOid = "\x55\x1d\x11"sv;
@@ -80,7 +82,46 @@ void WriteSubjectAltName(const TbsFields& fields, DerWriter& writer) {
   for (const std::size_t element : {names, value, extension}) writer.End(element);
 }
 
-Bytes WriteTbs(const TbsFields& fields, std::initializer_list<std::string_view> fixed_extensions) {
+// critical basicConstraints, cA TRUE and pathLenConstraint (0 to 127).
+Bytes BasicConstraintsOf(int path_length) {
+  DerWriter writer(32);
+  const std::size_t extension = writer.Begin(kDerSequence);
+  writer.Element(kDerOid, kBasicConstraintsOid);
+  writer.Raw(AsBytes(kCriticalTrue));
+  const std::size_t value = writer.Begin(kDerOctetString);
+  const std::size_t constraints = writer.Begin(kDerSequence);
+  writer.Raw(AsBytes(kCriticalTrue));  // cA TRUE is the same BOOLEAN
+  const auto length = static_cast<std::uint8_t>(path_length);
+  writer.UnsignedInteger(ByteView(&length, 1));
+  for (const std::size_t element : {constraints, value, extension}) writer.End(element);
+  return writer.Take();
+}
+
+// critical nameConstraints with permitted subtrees only; nothing when nothing is limited.
+Bytes NameConstraintsOf(const DownstreamLimits& limits) {
+  if (limits.permitted_uri_hosts.empty() && limits.permitted_dns_names.empty()) return {};
+  DerWriter writer(128);
+  const std::size_t extension = writer.Begin(kDerSequence);
+  writer.Element(kDerOid, kNameConstraintsOid);
+  writer.Raw(AsBytes(kCriticalTrue));
+  const std::size_t value = writer.Begin(kDerOctetString);
+  const std::size_t constraints = writer.Begin(kDerSequence);
+  const std::size_t permitted = writer.Begin(DerContextConstructed(0));
+  const auto write = [&](const std::vector<std::string>& names, int kind) {
+    for (const std::string& name : names) {
+      const std::size_t subtree = writer.Begin(kDerSequence);
+      writer.Element(DerContext(kind), std::string_view(name));
+      writer.End(subtree);
+    }
+  };
+  write(limits.permitted_uri_hosts, 6);
+  write(limits.permitted_dns_names, 2);
+  for (const std::size_t element : {permitted, constraints, value, extension}) writer.End(element);
+  return writer.Take();
+}
+
+Bytes WriteTbs(const TbsFields& fields, std::initializer_list<std::string_view> fixed_extensions,
+               ByteView last_extension = {}) {
   DerWriter writer(640 + fields.subject_key.spki().size());
   const std::size_t tbs = writer.Begin(kDerSequence);
   writer.Raw(AsBytes(kVersion3));
@@ -100,6 +141,7 @@ Bytes WriteTbs(const TbsFields& fields, std::initializer_list<std::string_view> 
   }
   WriteKeyIds(fields, writer);
   WriteSubjectAltName(fields, writer);
+  writer.Raw(last_extension);
   for (const std::size_t element : {extensions, tagged, tbs}) writer.End(element);
   return writer.Take();
 }
@@ -114,6 +156,13 @@ Bytes WriteLeafTbs(const TbsFields& fields) {
 
 Bytes WriteRootTbs(const TbsFields& fields) {
   return WriteTbs(fields, {kKeyUsageAuthority, kIsAuthority});
+}
+
+Bytes WriteDownstreamTbs(const TbsFields& fields, const DownstreamLimits& limits) {
+  const Bytes names = NameConstraintsOf(limits);
+  if (!limits.path_length) return WriteTbs(fields, {kKeyUsageAuthority, kIsAuthority}, names);
+  const Bytes constraints = BasicConstraintsOf(*limits.path_length);
+  return WriteTbs(fields, {kKeyUsageAuthority, AsText(constraints)}, names);
 }
 
 Bytes WriteCertificate(ByteView tbs, SignatureAlgorithm algorithm, ByteView signature) {

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "ca/crypto/key.h"
+#include "ca/x509/profile.h"
 
 namespace signet::ca {
 
@@ -22,7 +23,7 @@ struct TbsFields {
   const PublicKey& subject_key;
   std::string_view uri_san;
   std::span<const std::string> dns_sans;  // leaves only
-  ByteView authority_key_id;              // leaves only
+  ByteView authority_key_id;              // not of roots
 };
 
 // keyUsage (critical), extendedKeyUsage, basicConstraints (critical), subjectKeyIdentifier,
@@ -30,6 +31,9 @@ struct TbsFields {
 Bytes WriteLeafTbs(const TbsFields& fields);
 // keyUsage (critical), basicConstraints (critical), subjectKeyIdentifier, subjectAltName.
 Bytes WriteRootTbs(const TbsFields& fields);
+// As a root, with authorityKeyIdentifier behind subjectKeyIdentifier, and nameConstraints
+// (critical) at the end when `limits` names any.
+Bytes WriteDownstreamTbs(const TbsFields& fields, const DownstreamLimits& limits);
 // The certificate: what was signed, the algorithm again (RFC 5280, 4.1.1.2) and the signature.
 Bytes WriteCertificate(ByteView tbs, SignatureAlgorithm algorithm, ByteView signature);
 

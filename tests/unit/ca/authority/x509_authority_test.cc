@@ -8,6 +8,7 @@
 #include <random>
 
 #include "ca/crypto/handle.h"
+#include "ca/x509/path.h"
 #include "tests/support/fake_random.h"
 
 namespace signet::ca {
@@ -482,6 +483,118 @@ TEST_CASE("an intermediate authority sends its chain along, and no leaf outlives
   const auto leaf = Issue(**authority, NewPublicKey(), profile);
   REQUIRE(leaf);
   CHECK(leaf->not_after() == root->certificate().not_after());
+}
+
+TEST_CASE("an authority below ours is certified within ours, and what it signs verifies") {
+  OsRandom random;
+  const auto root = NewAuthority();
+  const auto signer = std::make_shared<CountingSigner>(KeyType::kEcP384);
+  DownstreamProfile profile{.uri_san = "spiffe://example.org",
+                            .limits = {.path_length = 1,
+                                       .permitted_uri_hosts = {"example.org"},
+                                       .permitted_dns_names = {"example.org"}},
+                            .not_before = kNow - seconds(10),
+                            .not_after = kNow + hours(100)};
+  const auto prepared = root->PrepareDownstream(signer->public_key(), profile, random, kNow);
+  REQUIRE(prepared);
+  CHECK(prepared->intent.purpose == Purpose::kDownstreamCa);
+  const auto certificate = root->Sign(*prepared);
+  REQUIRE(certificate);
+  CHECK(certificate->is_ca());
+  CHECK(certificate->path_length() == 1);
+  CHECK(certificate->not_after() == root->certificate().not_after());
+  CHECK(certificate->uri_sans() == std::vector<std::string>{"spiffe://example.org"});
+  CHECK(certificate->authority_key_id() == root->certificate().subject_key_id());
+  CHECK(certificate->SubjectText().find("OU=DOWNSTREAM-1") != std::string::npos);
+  CHECK(certificate->SubjectText().find(certificate->SerialDecimal()) != std::string::npos);
+
+  const auto below = X509Authority::Create({*certificate}, signer);
+  REQUIRE(below);
+  LeafProfile leaf_profile = HourOfLeaf();
+  leaf_profile.dns_sans = {"a.example.org"};
+  const auto good = Issue(**below, NewPublicKey(), leaf_profile);
+  REQUIRE(good);
+  const std::vector<Certificate> presented = {*good, *certificate};
+  const std::vector<Certificate> anchors = {root->certificate()};
+  CHECK(BuildPath(presented, anchors, kNow));
+  leaf_profile.uri_san = "spiffe://other.org/w";
+  const auto foreign = Issue(**below, NewPublicKey(), leaf_profile);
+  REQUIRE(foreign);
+  const std::vector<Certificate> foreign_chain = {*foreign, *certificate};
+  CHECK(BuildPath(foreign_chain, anchors, kNow).error().reason == kPathInvalid);
+}
+
+TEST_CASE("each level below takes from the path length, until none is left") {
+  OsRandom random;
+  auto authority = NewAuthority();
+  Chain chain;
+  const DownstreamProfile profile{
+      .uri_san = "spiffe://example.org",
+      .limits = {.path_length = 1, .permitted_uri_hosts = {}, .permitted_dns_names = {}},
+      .not_before = kNow - seconds(10),
+      .not_after = kNow + hours(1)};
+  for (const int left : {1, 0}) {
+    const auto signer = std::make_shared<CountingSigner>(KeyType::kEcP256);
+    const auto prepared = authority->PrepareDownstream(signer->public_key(), profile, random, kNow);
+    REQUIRE(prepared);
+    const auto certificate = authority->Sign(*prepared);
+    REQUIRE(certificate);
+    CHECK(certificate->path_length() == left);
+    chain.insert(chain.begin(), *certificate);
+    authority = X509Authority::Create(chain, signer).value();
+  }
+  CHECK(chain[1].SubjectText().find("OU=DOWNSTREAM-1") != std::string::npos);
+  const auto refused = authority->PrepareDownstream(NewPublicKey(), profile, random, kNow);
+  CHECK(refused.error().reason == kAuthorityMayNotSign);
+}
+
+TEST_CASE("the unit in the subject counts the intermediates above, from one, and stands alone") {
+  OsRandom random;
+  RootProfile root = DayOfRoot();
+  root.subject = {{"2.5.4.6", "DE"}, {"2.5.4.10", "Example"}, {"2.5.4.3", "td"}};
+  auto authority = X509Authority::CreateRoot(
+                       root, std::make_shared<CountingSigner>(KeyType::kEcP256), random, Recorded)
+                       .value();
+  const DownstreamProfile profile{.uri_san = "spiffe://example.org",
+                                  .limits = {},
+                                  .not_before = kNow,
+                                  .not_after = kNow + hours(1)};
+  Chain chain;
+  for (int level = 1; level <= 3; ++level) {
+    const auto signer = std::make_shared<CountingSigner>(KeyType::kEcP256);
+    const auto certificate =
+        authority
+            ->Sign(
+                authority->PrepareDownstream(signer->public_key(), profile, random, kNow).value())
+            .value();
+    const std::string text = certificate.SubjectText();
+    INFO(text);
+    const auto unit = text.find("OU=DOWNSTREAM-" + std::to_string(std::max(1, level - 1)));
+    CHECK(unit != std::string::npos);
+    CHECK(text.find("OU=") == text.rfind("OU="));
+    CHECK_FALSE(certificate.path_length());
+    chain.insert(chain.begin(), certificate);
+    authority = X509Authority::Create(chain, signer).value();
+  }
+}
+
+TEST_CASE("an authority below ours is refused after our end, and where the profile cannot be") {
+  OsRandom random;
+  const auto authority = NewAuthority();
+  DownstreamProfile profile{.uri_san = "spiffe://example.org",
+                            .limits = {},
+                            .not_before = kNow,
+                            .not_after = kNow + hours(1)};
+  CHECK(authority->PrepareDownstream(NewPublicKey(), profile, random, kNow + hours(24))
+            .error()
+            .reason == kAuthorityExpired);
+  profile.uri_san = "spiffe://example.org/path";
+  CHECK(authority->PrepareDownstream(NewPublicKey(), profile, random, kNow).error().reason ==
+        kProfileRefused);
+  profile.uri_san = "spiffe://example.org";
+  profile.limits.permitted_uri_hosts = {"spiffe://example.org"};
+  CHECK(authority->PrepareDownstream(NewPublicKey(), profile, random, kNow).error().reason ==
+        kProfileRefused);
 }
 
 }  // namespace signet::ca

@@ -82,6 +82,36 @@ Parts Root() {
   return parts;
 }
 
+const std::string kOtherName("\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02SE", 15);
+
+DownstreamProfile Limited() {
+  return {.uri_san = "spiffe://example.org",
+          .limits = {.path_length = 1,
+                     .permitted_uri_hosts = {"example.org"},
+                     .permitted_dns_names = {"a.example", ".b.example"}},
+          .not_before = {},
+          .not_after = {}};
+}
+
+std::string Subtree(int kind, std::string_view name) {
+  return Element(kDerSequence, Element(DerContext(kind), name));
+}
+std::string NameConstraints(const std::string& permitted, bool critical = true) {
+  return Extension(30, critical,
+                   Element(kDerSequence, Element(DerContextConstructed(0), permitted)));
+}
+const std::string kPermitted =
+    Subtree(6, "example.org") + Subtree(2, "a.example") + Subtree(2, ".b.example");
+
+Parts Downstream() {
+  Parts parts = Root();
+  parts.subject = kOtherName;
+  parts.authority_key_id = Parts().authority_key_id;
+  parts.basic_constraints = Extension(19, true, "\x30\x06\x01\x01\xff\x02\x01\x01"sv);
+  parts.more_extensions = NameConstraints(kPermitted);
+  return parts;
+}
+
 Bytes Write(const Parts& p) {
   const std::string extensions = p.key_usage + p.extended_key_usage + p.basic_constraints +
                                  p.subject_key_id + p.authority_key_id + p.subject_alt_name +
@@ -98,6 +128,15 @@ Findings LintLeaf(const Parts& parts) {
 }
 Findings LintRoot(const Parts& parts) {
   return LintTbs(Write(parts), Purpose::kRoot, "spiffe://example.org", AsBytes(kIssuer), {}, kEnd);
+}
+
+Findings LintDownstream(const Parts& parts) {
+  return LintDownstreamTbs(Write(parts), Limited(), {AsBytes(kIssuer), kAuthorityKeyId, kEnd});
+}
+Findings LintUnlimited(const Parts& parts) {
+  DownstreamProfile profile = Limited();
+  profile.limits = {};
+  return LintDownstreamTbs(Write(parts), profile, {AsBytes(kIssuer), kAuthorityKeyId, kEnd});
 }
 
 struct Case {
@@ -359,6 +398,97 @@ TEST_CASE("every cut of a TBSCertificate has a finding") {
                         kAuthorityKeyId, kEnd)
                     .empty());
   }
+}
+
+TEST_CASE("an authority below ours with the limits asked for, or none, has no findings") {
+  CHECK(LintDownstream(Downstream()).empty());
+  Parts unlimited = Downstream();
+  unlimited.basic_constraints = Root().basic_constraints;
+  unlimited.more_extensions.clear();
+  CHECK(LintUnlimited(unlimited).empty());
+  CHECK(LintTbs(Write(Downstream()), Purpose::kDownstreamCa, "spiffe://example.org",
+                AsBytes(kIssuer), kAuthorityKeyId, kEnd)
+            .size() == 1);
+}
+
+TEST_CASE("each rule of an authority below ours refuses what breaks it") {
+  const auto constraints = [](std::string_view value) { return Extension(19, true, value); };
+  CheckEach(
+      {{"R-02", "its subject is the authority's above it", [](Parts& p) { p.subject = kIssuer; }},
+       {"R-02", "no subject",
+        [](Parts& p) {
+          p.subject = std::string("\x30\x00", 2);
+          p.subject_alt_name = San(Uri("spiffe://example.org"), true);
+        }},
+       {"R-04", "it outlives the authority above it",
+        [](Parts& p) { p.not_after = Element(kDerUtcTime, "300101000000Z"); }},
+       {"X-14", "digitalSignature besides",
+        [](Parts& p) { p.key_usage = Extension(15, true, "\x03\x02\x01\x86"sv); }},
+       {"X-14", "no keyCertSign",
+        [](Parts& p) { p.key_usage = Extension(15, true, "\x03\x02\x01\x02"sv); }},
+       {"R-11", "extendedKeyUsage",
+        [](Parts& p) { p.extended_key_usage = Parts().extended_key_usage; }},
+       {"X-09", "no path length",
+        [&](Parts& p) { p.basic_constraints = constraints("\x30\x03\x01\x01\xff"sv); }},
+       {"X-09", "a longer path length",
+        [&](Parts& p) { p.basic_constraints = constraints("\x30\x06\x01\x01\xff\x02\x01\x02"sv); }},
+       {"X-09", "cA FALSE",
+        [&](Parts& p) { p.basic_constraints = constraints("\x30\x03\x02\x01\x01"sv); }},
+       {"X-09", "text behind the path length",
+        [&](Parts& p) {
+          p.basic_constraints = constraints("\x30\x08\x01\x01\xff\x02\x01\x01\x05\x00"sv);
+        }},
+       {"R-07", "basicConstraints not critical",
+        [](Parts& p) {
+          p.basic_constraints = Extension(19, false, "\x30\x06\x01\x01\xff\x02\x01\x01"sv);
+        }},
+       {"R-10", "no name constraints", [](Parts& p) { p.more_extensions.clear(); }},
+       {"R-10", "name constraints not critical",
+        [](Parts& p) { p.more_extensions = NameConstraints(kPermitted, false); }},
+       {"R-10", "a name more",
+        [](Parts& p) {
+          p.more_extensions = NameConstraints(kPermitted + Subtree(2, "c.example"));
+        }},
+       {"R-10", "a name with its scheme",
+        [](Parts& p) { p.more_extensions = NameConstraints(Subtree(6, "spiffe://example.org")); }},
+       {"R-10", "a name of another kind",
+        [](Parts& p) { p.more_extensions = NameConstraints(Subtree(1, "a@example.org")); }},
+       {"R-10", "a minimum beside the name",
+        [](Parts& p) {
+          p.more_extensions =
+              NameConstraints(Element(kDerSequence, Element(DerContext(6), "example.org") +
+                                                        Element(DerContext(0), "\x01")));
+        }},
+       {"R-10", "excluded subtrees only",
+        [](Parts& p) {
+          p.more_extensions = Extension(
+              30, true, Element(kDerSequence, Element(DerContextConstructed(1), kPermitted)));
+        }},
+       {"R-05", "no authorityKeyIdentifier", [](Parts& p) { p.authority_key_id.clear(); }},
+       {"X-01", "another URI than asked for",
+        [](Parts& p) { p.subject_alt_name = San(Uri("spiffe://example.org/w")); }},
+       {"R-09", "a DNS name",
+        [](Parts& p) {
+          p.subject_alt_name =
+              San(Uri("spiffe://example.org") + Element(DerContext(2), "a.example"));
+        }}},
+      LintDownstream, Downstream());
+  Parts with_path = Downstream();
+  with_path.subject_alt_name = San(Uri(kUri));
+  DownstreamProfile profile = Limited();
+  profile.uri_san = kUri;
+  const auto findings =
+      LintDownstreamTbs(Write(with_path), profile, {AsBytes(kIssuer), kAuthorityKeyId, kEnd});
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().rule == "X-06");
+  Parts unlimited = Downstream();
+  unlimited.basic_constraints = Root().basic_constraints;
+  CheckEach({{"R-11", "name constraints that nobody asked for", [](Parts&) {}}}, LintUnlimited,
+            unlimited);
+  unlimited.more_extensions.clear();
+  CheckEach({{"X-09", "a path length that nobody asked for",
+              [](Parts& p) { p.basic_constraints = Downstream().basic_constraints; }}},
+            LintUnlimited, unlimited);
 }
 
 }  // namespace signet::ca
