@@ -5,36 +5,10 @@
 
 #include <algorithm>
 
+#include "net/http_grammar.h"
+
 namespace signet::net {
 namespace {
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool EqualIgnoringCase(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return Lower(x) == Lower(y); });
-}
-
-bool IsToken(std::string_view text) {  // RFC 9110, 5.6.2
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kMarks.find(c) != kMarks.npos;
-  });
-}
-
-bool IsFieldValue(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
-  });
-}
-
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 bool ParseRequestLine(std::string_view line, HttpRequest* request) {
   const auto first = line.find(' ');
@@ -53,13 +27,14 @@ bool ParseRequestLine(std::string_view line, HttpRequest* request) {
 }
 
 bool ParseField(std::string_view line, HttpRequest* request) {
-  const auto colon = line.find(':');
-  if (colon == line.npos || !IsToken(line.substr(0, colon))) return false;
-  const std::string_view value = Trim(line.substr(colon + 1));
-  if (!IsFieldValue(value)) return false;
-  if (EqualIgnoringCase(line.substr(0, colon), "host")) {
+  std::string_view name, value;
+  if (!SplitField(line, &name, &value)) return false;
+  if (EqualIgnoringCase(name, "host")) {
     if (!request->host.empty() || value.empty()) return false;
     request->host = value;
+  } else if (EqualIgnoringCase(name, "if-none-match")) {
+    if (!request->if_none_match.empty()) request->if_none_match += ", ";
+    request->if_none_match += value;
   }
   return true;
 }
@@ -121,6 +96,18 @@ HeadStatus ParseRequestHead(std::string_view bytes, HttpRequest* request) {
       return HeadStatus::kMalformed;
   }
   return HeadStatus::kComplete;
+}
+
+bool NamesEntityTag(std::string_view list, std::string_view etag) {
+  while (!list.empty()) {
+    const auto comma = list.find(',');
+    std::string_view named = Trim(list.substr(0, comma));
+    if (named == "*") return true;
+    if (named.starts_with("W/")) named.remove_prefix(2);
+    if (!named.empty() && named == etag) return true;
+    list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
+  }
+  return false;
 }
 
 bool IsOwnHost(std::string_view host, std::string_view own_host, bool any_address) {

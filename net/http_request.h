@@ -12,8 +12,9 @@ inline constexpr std::size_t kMaxRequestHead = 8 * 1024;
 
 struct HttpRequest {
   std::string method;
-  std::string path;  // without the query
-  std::string host;  // the Host field as sent; empty when absent
+  std::string path;           // without the query
+  std::string host;           // the Host field as sent; empty when absent
+  std::string if_none_match;  // all such fields, joined by ", "; empty when absent
 };
 
 enum class HeadStatus { kIncomplete, kComplete, kMalformed, kTooLarge };
@@ -21,6 +22,10 @@ enum class HeadStatus { kIncomplete, kComplete, kMalformed, kTooLarge };
 // Reads the head at the start of `bytes`. Strict: CRLF ends lines, one Host field, no folding, no
 // blanks before colons.
 HeadStatus ParseRequestHead(std::string_view bytes, HttpRequest* request);
+
+// Whether a list of entity tags ("W/\"a\", \"b\"", or "*") names `etag`, compared weakly (RFC 9110,
+// 13.1.2).
+bool NamesEntityTag(std::string_view list, std::string_view etag);
 
 // Whether `host` (with or without port) is localhost, a loopback address, or `own_host`; any
 // numeric address when `any_address`. Names from elsewhere are refused: DNS can point them here

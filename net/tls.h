@@ -1,9 +1,10 @@
-// TLS 1.3 with mutual certificates, and only that: contexts that are swapped while running, and a
-// non-blocking stream over a socket. Who a peer is, a PeerVerifier decides once; the result is kept
-// and is all that anybody uses afterwards.
+// TLS 1.3 with mutual certificates, and for documents of the web TLS 1.2 without: contexts that are
+// swapped while running, and a non-blocking stream over a socket. Who a peer is, a PeerVerifier
+// decides once; the result is kept and is all that anybody uses afterwards.
 //
-// Settings: TLS 1.3 only, groups X25519:P-256, AES-128-GCM first, no tickets, no early data, no
-// compression, no renegotiation; SSL_MODE_RELEASE_BUFFERS.
+// Settings: TLS 1.3 only (of web contexts 1.2 too, with ECDHE and AEAD ciphers alone), groups
+// X25519:P-256, AES-128-GCM first, no tickets, no early data, no compression, no renegotiation;
+// SSL_MODE_RELEASE_BUFFERS.
 //
 // Threads: TlsContext is immutable and may be shared (or made per loop with a TlsLibrary of its
 // own, which scales better). TlsStream belongs to one thread at a time.
@@ -60,8 +61,10 @@ struct TlsIdentity {
 enum class TlsRole { kClient, kServer };
 enum class ClientCertificate {
   kRequired,
-  kOptional
-};  // of a server: absent ones are anonymous when kOptional
+  kOptional,    // who shows none is anonymous
+  kNotAskedFor  // everybody is anonymous
+};
+enum class TlsVersions { kOnly13, k12And13 };
 
 // An OpenSSL library context of its own: handshakes of loops that do not share one do not wait for
 // each other's locks, and it knows only what TLS 1.3 needs, which makes reading a peer's key cheap.
@@ -90,13 +93,15 @@ struct TlsOptions {
   // offer only others (alert no_application_protocol); a client that offers none is let in, with
   // alpn() empty, as Go's servers do: protocols that need ALPN ask for it themselves.
   std::vector<std::string> alpn;
+  TlsVersions versions = TlsVersions::kOnly13;  // k12And13 wants `library` to be null
+  std::string server_name;  // named to the server by a client (RFC 6066, 3); empty: none
   std::shared_ptr<const TlsLibrary> library;  // null: OpenSSL's default one
 };
 
 class TlsContext {
  public:
-  // A client may have no identity (it is then anonymous). Fails with kTlsContextFailed, also when
-  // key and leaf do not match.
+  // A client may have no identity (it is then anonymous), a server that asks for no certificate no
+  // verifier. Fails with kTlsContextFailed, also when key and leaf do not match.
   static Result<std::shared_ptr<const TlsContext>> Create(
       const TlsOptions& options, const std::optional<TlsIdentity>& identity,
       std::shared_ptr<const PeerVerifier> verifier);

@@ -9,6 +9,10 @@ namespace {
 
 constexpr char kCipherSuites[] =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+// RFC 9325, 4.2: forward secrecy and authenticated encryption.
+constexpr char kTls12Ciphers[] =
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 constexpr char kGroups[] = "X25519:P-256";
 constexpr char kSignatureAlgorithms[] =
     "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"
@@ -159,15 +163,23 @@ Status UseIdentity(SSL_CTX* context, const TlsIdentity& identity, const TlsLibra
   return {};
 }
 
+bool AsksForCertificate(const TlsOptions& options) {
+  return options.role == TlsRole::kClient ||
+         options.client_certificate != ClientCertificate::kNotAskedFor;
+}
+
 Status Configure(ContextParts* parts) {
   SSL_CTX* context = parts->context.get();
-  const bool set = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
-                   SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
-                   SSL_CTX_set_ciphersuites(context, kCipherSuites) == 1 &&
-                   SSL_CTX_set1_groups_list(context, kGroups) == 1 &&
-                   SSL_CTX_set1_sigalgs_list(context, kSignatureAlgorithms) == 1 &&
-                   SSL_CTX_set_num_tickets(context, 0) == 1 &&
-                   SSL_CTX_set_max_early_data(context, 0) == 1;
+  const int oldest =
+      parts->options.versions == TlsVersions::k12And13 ? TLS1_2_VERSION : TLS1_3_VERSION;
+  const bool set =
+      SSL_CTX_set_min_proto_version(context, oldest) == 1 &&
+      SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
+      (oldest == TLS1_3_VERSION || SSL_CTX_set_cipher_list(context, kTls12Ciphers) == 1) &&
+      SSL_CTX_set_ciphersuites(context, kCipherSuites) == 1 &&
+      SSL_CTX_set1_groups_list(context, kGroups) == 1 &&
+      SSL_CTX_set1_sigalgs_list(context, kSignatureAlgorithms) == 1 &&
+      SSL_CTX_set_num_tickets(context, 0) == 1 && SSL_CTX_set_max_early_data(context, 0) == 1;
   if (!set) return ContextFailed("settings");
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -176,6 +188,10 @@ Status Configure(ContextParts* parts) {
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_max_cert_list(context, kMaxPeerChainBytes);
+  if (!AsksForCertificate(parts->options)) {
+    SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
+    return SetAlpn(parts);
+  }
   const bool required = parts->options.role == TlsRole::kClient ||
                         parts->options.client_certificate == ClientCertificate::kRequired;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
@@ -222,7 +238,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::Create(
     const TlsOptions& options, const std::optional<TlsIdentity>& identity,
     std::shared_ptr<const PeerVerifier> verifier) {
   ERR_clear_error();
-  if (verifier == nullptr) return ContextFailed("a verifier is missing");
+  if (verifier == nullptr && AsksForCertificate(options))
+    return ContextFailed("a verifier is missing");
   if (options.role == TlsRole::kServer && !identity)
     return ContextFailed("a server needs a certificate and key");
   auto state = std::make_shared<State>();

@@ -261,10 +261,15 @@ TlsStream::TlsStream(std::shared_ptr<const TlsContext> context, UniqueFd socket,
   BIO_set_init(bio, 1);
   SSL_set_bio(state.ssl.get(), bio, bio);
   SSL_set_app_data(state.ssl.get(), &state.record);
-  if (state.context->options().role == TlsRole::kServer)
+  const TlsOptions& options = state.context->options();
+  if (options.role == TlsRole::kServer) {
     SSL_set_accept_state(state.ssl.get());
-  else
-    SSL_set_connect_state(state.ssl.get());
+    return;
+  }
+  SSL_set_connect_state(state.ssl.get());
+  if (!options.server_name.empty() &&
+      SSL_set_tlsext_host_name(state.ssl.get(), options.server_name.c_str()) != 1)
+    state.FailWith({Code::kInvalidArgument, kTlsHandshakeFailed, TakeSslError()});
 }
 
 TlsStream::~TlsStream() = default;

@@ -76,8 +76,10 @@ struct TlsPeers {
   test::CertifiedKey server = authority.Issue(kServerId);
   test::CertifiedKey client = authority.Issue(kClientId);
   std::shared_ptr<const RootVerifier> verifier = VerifierFor(authority);
-  TlsOptions server_options{TlsRole::kServer, ClientCertificate::kRequired, {}, nullptr};
-  TlsOptions client_options{TlsRole::kClient, ClientCertificate::kRequired, {}, nullptr};
+  TlsOptions server_options{
+      TlsRole::kServer, ClientCertificate::kRequired, {}, TlsVersions::kOnly13, {}, nullptr};
+  TlsOptions client_options{
+      TlsRole::kClient, ClientCertificate::kRequired, {}, TlsVersions::kOnly13, {}, nullptr};
 
   std::shared_ptr<const RootVerifier> VerifierFor(const test::TestAuthority& root) const {
     return std::make_shared<const RootVerifier>(std::vector{root.certificate()}, clock.Now());
