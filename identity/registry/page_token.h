@@ -15,7 +15,7 @@ namespace signet::identity {
 
 inline constexpr Reason kPageTokenMalformed{"page token is not one of ours"};
 
-enum class Listing : std::uint8_t { kEntries = 1, kNodes = 2, kBundles = 3 };
+enum class Listing : std::uint8_t { kEntries = 1, kNodes = 2, kBundles = 3, kRelationships = 4 };
 
 class PageTokens {
  public:

@@ -22,6 +22,10 @@ Status Write(Transaction& transaction, const Change& change) {
   }
   for (const BundlePtr& bundle : change.bundles_put)
     SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(*bundle));
+  for (const TrustDomain& removed : change.relationships_removed)
+    SIGNET_RETURN_IF_ERROR(transaction.federation().Remove(removed));
+  for (const RelationshipPtr& relationship : change.relationships_put)
+    SIGNET_RETURN_IF_ERROR(transaction.federation().Put(*relationship));
   return {};
 }
 
@@ -37,6 +41,9 @@ Status Registry::State::Load() {
   SIGNET_TRY(std::vector<Bundle> loaded_bundles, store.LoadBundles());
   for (Bundle& bundle : loaded_bundles)
     PutBundle(std::make_shared<const Bundle>(std::move(bundle)));
+  SIGNET_TRY(std::vector<FederationRelationship> loaded, store.LoadRelationships());
+  for (FederationRelationship& relationship : loaded)
+    PutRelationship(std::make_shared<const FederationRelationship>(std::move(relationship)));
   if (bundles.contains(trust_domain)) return {};
   const std::lock_guard changing(change_mutex);
   Bundle own;
@@ -77,6 +84,8 @@ void Registry::State::Apply(const Change& change) {
   for (const NodePtr& node : change.nodes_put) nodes.Put(node);
   for (const TrustDomain& removed : change.bundles_removed) RemoveBundle(removed);
   for (const BundlePtr& bundle : change.bundles_put) PutBundle(bundle);
+  for (const TrustDomain& removed : change.relationships_removed) RemoveRelationship(removed);
+  for (const RelationshipPtr& put : change.relationships_put) PutRelationship(put);
   revision = change.revision;
 }
 

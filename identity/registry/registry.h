@@ -24,6 +24,7 @@ inline constexpr Reason kTokenExpired{"join token expired"};
 using EntryPtr = std::shared_ptr<const Entry>;
 using NodePtr = std::shared_ptr<const Node>;
 using BundlePtr = std::shared_ptr<const Bundle>;
+using RelationshipPtr = std::shared_ptr<const FederationRelationship>;
 
 // What one revision changed.
 struct Change {
@@ -34,6 +35,8 @@ struct Change {
   std::vector<NodePtr> nodes_removed;
   std::vector<BundlePtr> bundles_put;
   std::vector<TrustDomain> bundles_removed;
+  std::vector<RelationshipPtr> relationships_put;
+  std::vector<TrustDomain> relationships_removed;
 };
 
 // One page of a listing in order of creation. `next` asks for what comes after it; as in SPIRE it
@@ -97,6 +100,7 @@ class Registry {
   // not count (in SPIRE it does until it is pruned).
   bool HasAdminEntry(const SpiffeId& id) const;
   bool HasDownstreamEntry(const SpiffeId& id) const;
+  EntryPtr FindDownstreamEntry(const SpiffeId& id) const;  // null: none
   // Removes entries whose expires_at has passed; answers how many.
   Result<std::size_t> PruneExpiredEntries();
 
@@ -143,6 +147,21 @@ class Registry {
   // left out. Tokens as ListEntries() has them.
   Result<Page<BundlePtr>> ListFederatedBundles(std::size_t page_size,
                                                const std::string& page_token) const;
+
+  // Federation relationships of other trust domains than the own. A bundle that comes with one is
+  // stored with it, in place of the one that is there. Create fails with kRelationshipExists
+  // (ALREADY_EXISTS); the others with kRelationshipUnknown (NOT_FOUND).
+  Result<RelationshipPtr> CreateRelationship(FederationRelationship relationship,
+                                             std::optional<Bundle> bundle);
+  Result<RelationshipPtr> ChangeRelationship(
+      const TrustDomain& trust_domain, const std::function<void(FederationRelationship&)>& change,
+      std::optional<Bundle> bundle);
+  // The bundle stays.
+  Status RemoveRelationship(const TrustDomain& trust_domain);
+  RelationshipPtr FindRelationship(const TrustDomain& trust_domain) const;  // null: none
+  // In order of creation. Sizes and tokens as ListEntries() has them.
+  Result<Page<RelationshipPtr>> ListRelationships(std::size_t page_size,
+                                                  const std::string& page_token) const;
 
   // Called after each change, in revision order, on the changing thread, outside the read lock:
   // must be quick, and must not change the registry or its observers. A change may be empty

@@ -102,22 +102,26 @@ std::size_t Registry::CountEntries(const EntryFilter& filter) const {
   return count;
 }
 
-bool Registry::State::HasLiveEntry(const SpiffeId& id, bool Entry::* right) const {
+EntryPtr Registry::State::FindLiveEntry(const SpiffeId& id, bool Entry::* right) const {
   const std::int64_t now = Now();
-  bool found = false;
+  EntryPtr found;
   const std::shared_lock lock(memory_mutex);
   entries.VisitWithSpiffeId(id, [&](const EntryPtr& entry) {
-    found = found || ((*entry).*right && !IsOver(*entry, now));
+    if (found == nullptr && (*entry).*right && !IsOver(*entry, now)) found = entry;
   });
   return found;
 }
 
 bool Registry::HasAdminEntry(const SpiffeId& id) const {
-  return state_->HasLiveEntry(id, &Entry::admin);
+  return state_->FindLiveEntry(id, &Entry::admin) != nullptr;
 }
 
 bool Registry::HasDownstreamEntry(const SpiffeId& id) const {
-  return state_->HasLiveEntry(id, &Entry::downstream);
+  return FindDownstreamEntry(id) != nullptr;
+}
+
+EntryPtr Registry::FindDownstreamEntry(const SpiffeId& id) const {
+  return state_->FindLiveEntry(id, &Entry::downstream);
 }
 
 }  // namespace signet::identity

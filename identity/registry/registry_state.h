@@ -43,8 +43,8 @@ struct Registry::State {
   std::vector<EntryOutcome> PublishEntries(const EntryBatch& batch,
                                            std::vector<EntryOutcome> outcomes);
   std::int64_t Now() const { return UnixSeconds(clock.Now()); }
-  // Whether an entry of `id` that has not ended has this right.
-  bool HasLiveEntry(const SpiffeId& id, bool Entry::* right) const;
+  // An entry of `id` that has not ended and has this right; null: none.
+  EntryPtr FindLiveEntry(const SpiffeId& id, bool Entry::* right) const;
 
   Store& store;
   const TrustDomain trust_domain;
@@ -60,6 +60,9 @@ struct Registry::State {
   std::map<TrustDomain, BundlePtr> bundles;
   std::map<std::uint64_t, TrustDomain> bundle_order;  // numbered as they were created
   std::uint64_t next_bundle = 1;
+  // By the number of their creation; there are few.
+  std::map<std::uint64_t, RelationshipPtr> relationships;
+  std::uint64_t next_relationship = 1;
   Revision revision = 0;
 
   std::mutex observers_mutex;
@@ -69,6 +72,8 @@ struct Registry::State {
  private:
   void PutBundle(BundlePtr bundle);
   void RemoveBundle(const TrustDomain& removed);
+  void PutRelationship(RelationshipPtr relationship);
+  void RemoveRelationship(const TrustDomain& removed);
   void Apply(const Change& change);
   void Notify(const Change& change);
 };

@@ -16,6 +16,7 @@
 
 #include "ca/authority/authority_slots.h"
 #include "identity/bundle/bundle.h"
+#include "identity/federation/relationship.h"
 #include "identity/registry/node.h"
 
 namespace signet::identity {
@@ -35,7 +36,7 @@ using Revision = std::uint64_t;
 struct IssuanceRecord {
   std::string serial;  // hex; of a JWT-SVID its token id, a UUID
   std::string spiffe_id;
-  std::string purpose;   // "workload", "agent", "server", "root", "jwt"
+  std::string purpose;   // "workload", "agent", "server", "downstream", "root", "jwt"
   std::string entry_id;  // empty when none
   std::int64_t entry_revision = 0;
   std::string requested_by;  // the caller's SPIFFE ID, or "uid:0" on the admin socket, or "server"
@@ -78,6 +79,12 @@ class BundleRows {
   virtual Status Put(const Bundle& bundle) = 0;
   virtual Status Remove(const TrustDomain& trust_domain) = 0;
 };
+class FederationRows {
+ public:
+  virtual ~FederationRows() = default;
+  virtual Status Put(const FederationRelationship& relationship) = 0;  // by trust domain
+  virtual Status Remove(const TrustDomain& trust_domain) = 0;
+};
 class AuthorityRows {
  public:
   virtual ~AuthorityRows() = default;
@@ -95,6 +102,7 @@ class Transaction {
   virtual TokenRows& tokens() = 0;
   virtual BundleRows& bundles() = 0;
   virtual AuthorityRows& authorities() = 0;
+  virtual FederationRows& federation() = 0;
 };
 
 class Store {
@@ -115,6 +123,7 @@ class Store {
   virtual Result<std::vector<Node>> LoadNodes() = 0;
   virtual Result<std::vector<Bundle>> LoadBundles() = 0;
   virtual Result<std::vector<AuthorityRecord>> LoadAuthorities() = 0;
+  virtual Result<std::vector<FederationRelationship>> LoadRelationships() = 0;
   // Those of a serial number or a SPIFFE ID (empty: all), newest first.
   virtual Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
                                                             std::size_t limit) = 0;

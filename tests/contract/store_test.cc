@@ -79,6 +79,16 @@ Bundle FullBundle() {
   return bundle;
 }
 
+FederationRelationship MakeRelationship(std::string_view domain, EndpointProfile profile) {
+  FederationRelationship relationship;
+  relationship.trust_domain = Domain(domain);
+  relationship.url = Value(net::HttpsUrl::Parse("https://" + std::string(domain) + ":8443/b?x=1"));
+  relationship.profile = profile;
+  if (profile == EndpointProfile::kHttpsSpiffe)
+    relationship.endpoint_id = Value(SpiffeId::Parse("spiffe://elsewhere.test/spire/server"));
+  return relationship;
+}
+
 AuthorityRecord MakeAuthority(const std::string& type, const std::string& id) {
   AuthorityRecord record;
   record.type = type;
@@ -117,6 +127,7 @@ TEMPLATE_TEST_CASE("store: a new one is empty and at revision 0", "[store]", Fak
   CHECK(Value(store.LoadNodes()).empty());
   CHECK(Value(store.LoadBundles()).empty());
   CHECK(Value(store.LoadAuthorities()).empty());
+  CHECK(Value(store.LoadRelationships()).empty());
   CHECK(Value(store.LoadIssuances("", 10)).empty());
 }
 
@@ -126,6 +137,9 @@ TEMPLATE_TEST_CASE("store: every field of every aggregate is there after a reope
   const std::vector<Entry> entries = {MakeFullEntry(2), MakeEntry(1)};
   const std::vector<Node> nodes = {MakeNode(2), MakeNode(1)};
   const std::vector<Bundle> bundles = {FullBundle(), EmptyBundle(Domain("one.test"))};
+  const std::vector<FederationRelationship> relationships = {
+      MakeRelationship("two.test", EndpointProfile::kHttpsSpiffe),
+      MakeRelationship("one.test", EndpointProfile::kHttpsWeb)};
   const AuthorityRecord x509 = MakeAuthority("x509", "b");
   AuthorityRecord jwt = MakeAuthority("jwt", "b");
   jwt.chain.clear();
@@ -136,6 +150,8 @@ TEMPLATE_TEST_CASE("store: every field of every aggregate is there after a reope
     for (const Entry& entry : entries) SIGNET_RETURN_IF_ERROR(transaction.entries().Put(entry));
     for (const Node& node : nodes) SIGNET_RETURN_IF_ERROR(transaction.nodes().Put(node));
     for (const Bundle& bundle : bundles) SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(bundle));
+    for (const FederationRelationship& one : relationships)
+      SIGNET_RETURN_IF_ERROR(transaction.federation().Put(one));
     SIGNET_RETURN_IF_ERROR(transaction.authorities().Put(x509));
     return transaction.authorities().Put(jwt);
   }));
@@ -147,6 +163,7 @@ TEMPLATE_TEST_CASE("store: every field of every aggregate is there after a reope
   CHECK(Value(store.LoadEntries()) == entries);
   CHECK(Value(store.LoadNodes()) == nodes);
   CHECK(Value(store.LoadBundles()) == bundles);
+  CHECK(Value(store.LoadRelationships()) == relationships);
   const auto authorities = Value(store.LoadAuthorities());
   REQUIRE(authorities.size() == 2);
   CHECK(Same(authorities[0], x509));
@@ -188,6 +205,32 @@ TEMPLATE_TEST_CASE("store: a second put replaces the row whole and keeps its pla
   const auto authorities = Value(store.LoadAuthorities());
   REQUIRE(authorities.size() == 1);
   CHECK(Same(authorities[0], authority));
+}
+
+TEMPLATE_TEST_CASE(
+    "store: a relationship is replaced whole in its place, and removed without the "
+    "bundle of its trust domain",
+    "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  const auto one = MakeRelationship("one.test", EndpointProfile::kHttpsSpiffe);
+  const auto two = MakeRelationship("two.test", EndpointProfile::kHttpsWeb);
+  const auto changed = MakeRelationship("one.test", EndpointProfile::kHttpsWeb);
+  const auto put = [&](const FederationRelationship& relationship) {
+    return subject.store().Commit(
+        [&](Transaction& transaction) { return transaction.federation().Put(relationship); });
+  };
+  REQUIRE(put(one));
+  REQUIRE(put(two));
+  REQUIRE(put(changed));
+  CHECK(Value(subject.store().LoadRelationships()) == std::vector{changed, two});
+  REQUIRE(subject.store().Commit([&](Transaction& transaction) -> Status {
+    SIGNET_RETURN_IF_ERROR(transaction.bundles().Put(EmptyBundle(Domain("one.test"))));
+    SIGNET_RETURN_IF_ERROR(transaction.federation().Remove(Domain("one.test")));
+    return transaction.federation().Remove(Domain("none.test"));
+  }));
+  subject.Reopen();
+  CHECK(Value(subject.store().LoadRelationships()) == std::vector{two});
+  CHECK(Value(subject.store().LoadBundles()).size() == 1);
 }
 
 TEMPLATE_TEST_CASE("store: removed rows are gone; removing what is not there changes nothing",

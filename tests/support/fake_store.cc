@@ -52,6 +52,7 @@ struct Rows {
   Table<SpiffeId, Node> nodes;
   Table<std::string, JoinToken> tokens;
   Table<TrustDomain, Bundle> bundles;
+  Table<TrustDomain, FederationRelationship> relationships;
   Table<std::pair<std::string, std::string>, AuthorityRecord> authorities;
 };
 
@@ -98,6 +99,7 @@ class FakeStore::FakeTransaction final : public Transaction,
   TokenRows& tokens() override { return *this; }
   BundleRows& bundles() override { return *this; }
   AuthorityRows& authorities() override { return *this; }
+  FederationRows& federation() override { return relationships_; }
 
  private:
   Status Put(const Entry& entry) override {
@@ -151,7 +153,25 @@ class FakeStore::FakeTransaction final : public Transaction,
     return {};
   }
 
+  // Beside BundleRows, which also removes by trust domain.
+  class Relationships final : public FederationRows {
+   public:
+    explicit Relationships(Rows& rows) : rows_(rows) {}
+    Status Put(const FederationRelationship& relationship) override {
+      rows_.relationships.Put(relationship.trust_domain, relationship);
+      return {};
+    }
+    Status Remove(const TrustDomain& trust_domain) override {
+      rows_.relationships.Remove(trust_domain);
+      return {};
+    }
+
+   private:
+    Rows& rows_;
+  };
+
   Rows& rows_;
+  Relationships relationships_{rows_};
   const Revision revision_;
 };
 
@@ -215,6 +235,9 @@ Result<std::vector<Bundle>> FakeStore::LoadBundles() {
 }
 Result<std::vector<AuthorityRecord>> FakeStore::LoadAuthorities() {
   return state_->Read([](const Content& content) { return content.rows.authorities.List(); });
+}
+Result<std::vector<FederationRelationship>> FakeStore::LoadRelationships() {
+  return state_->Read([](const Content& content) { return content.rows.relationships.List(); });
 }
 Result<std::vector<IssuanceRecord>> FakeStore::LoadIssuances(const std::string& serial_or_id,
                                                              std::size_t limit) {

@@ -25,6 +25,7 @@ class FakeStore final : public identity::Store {
   Result<std::vector<identity::Node>> LoadNodes() override;
   Result<std::vector<identity::Bundle>> LoadBundles() override;
   Result<std::vector<identity::AuthorityRecord>> LoadAuthorities() override;
+  Result<std::vector<identity::FederationRelationship>> LoadRelationships() override;
   Result<std::vector<identity::IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
                                                               std::size_t limit) override;
 

@@ -67,6 +67,17 @@ class SqliteAuthorityRows final : public AuthorityRows {
   Connection& connection_;
 };
 
+class SqliteFederationRows final : public FederationRows {
+ public:
+  explicit SqliteFederationRows(Connection& connection) : connection_(connection) {}
+  Status Put(const FederationRelationship& relationship) override;
+  Status Remove(const TrustDomain& trust_domain) override;
+  static Result<std::vector<FederationRelationship>> Load(Connection& connection);
+
+ private:
+  Connection& connection_;
+};
+
 class SqliteIssuanceRows {
  public:
   explicit SqliteIssuanceRows(Connection& connection) : connection_(connection) {}

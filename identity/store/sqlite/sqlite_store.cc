@@ -63,13 +63,15 @@ class SqliteTransaction final : public Transaction {
         nodes_(connection),
         tokens_(connection),
         bundles_(connection),
-        authorities_(connection) {}
+        authorities_(connection),
+        federation_(connection) {}
   Revision revision() const override { return revision_; }
   EntryRows& entries() override { return entries_; }
   NodeRows& nodes() override { return nodes_; }
   TokenRows& tokens() override { return tokens_; }
   BundleRows& bundles() override { return bundles_; }
   AuthorityRows& authorities() override { return authorities_; }
+  FederationRows& federation() override { return federation_; }
 
  private:
   const Revision revision_;
@@ -78,6 +80,7 @@ class SqliteTransaction final : public Transaction {
   SqliteTokenRows tokens_;
   SqliteBundleRows bundles_;
   SqliteAuthorityRows authorities_;
+  SqliteFederationRows federation_;
 };
 
 Result<Revision> NextRevision(Connection& connection) {
@@ -157,6 +160,10 @@ Result<std::vector<Bundle>> SqliteStore::LoadBundles() {
 Result<std::vector<AuthorityRecord>> SqliteStore::LoadAuthorities() {
   const std::lock_guard lock(state_->reader_mutex);
   return SqliteAuthorityRows::Load(*state_->reader);
+}
+Result<std::vector<FederationRelationship>> SqliteStore::LoadRelationships() {
+  const std::lock_guard lock(state_->reader_mutex);
+  return SqliteFederationRows::Load(*state_->reader);
 }
 Result<std::vector<IssuanceRecord>> SqliteStore::LoadIssuances(const std::string& serial_or_id,
                                                                std::size_t limit) {

@@ -37,6 +37,7 @@ class SqliteStore final : public Store {
   Result<std::vector<Node>> LoadNodes() override;
   Result<std::vector<Bundle>> LoadBundles() override;
   Result<std::vector<AuthorityRecord>> LoadAuthorities() override;
+  Result<std::vector<FederationRelationship>> LoadRelationships() override;
   Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
                                                     std::size_t limit) override;
 

@@ -44,6 +44,9 @@ class CutStore final : public Store {
   Result<std::vector<AuthorityRecord>> LoadAuthorities() override {
     return store_.LoadAuthorities();
   }
+  Result<std::vector<FederationRelationship>> LoadRelationships() override {
+    return store_.LoadRelationships();
+  }
   Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& key,
                                                     std::size_t limit) override {
     return store_.LoadIssuances(key, limit);
