@@ -77,6 +77,11 @@ void SvidService::Register(Router* router) {
       Unary<MintRequest, MintResponse>([this](const Caller& caller, const MintRequest& request) {
         return Mint(caller, request);
       }));
+  router->AddUnary("/spire.api.server.svid.v1.SVID/NewDownstreamX509CA",
+                   Unary<DownstreamRequest, DownstreamResponse>(
+                       [this](const Caller& caller, const DownstreamRequest& request) {
+                         return NewDownstream(caller, request);
+                       }));
   RegisterTokens(router);
 }
 
@@ -202,6 +207,38 @@ Result<SvidService::MintResponse> SvidService::Mint(const Caller& caller,
   SIGNET_TRY(auto svid, issuer_.IssueOne(issue));
   MintResponse response;
   WriteSvid(svid, *id, response.mutable_svid());
+  return response;
+}
+
+Result<SvidService::DownstreamResponse> SvidService::NewDownstream(
+    const Caller& caller, const DownstreamRequest& request) const {
+  SIGNET_RETURN_IF_ERROR(signing_.Take(caller, 1));
+  const EntryPtr entry = registry_.FindDownstreamEntry(caller.id);
+  if (entry == nullptr) {
+    return Fail(Code::kPermissionDenied, kCallDenied,
+                "the entry that made the caller a downstream server is gone");
+  }
+  SIGNET_TRY(auto csr, ReadRequest(request.csr()));
+  IssueRequest issue;
+  issue.public_key = csr.public_key;
+  SIGNET_TRY(issue.id, SpiffeId::FromPath(registry_.trust_domain(), ""));
+  issue.ttl = std::chrono::seconds(std::max(request.preferred_ttl(), 0));
+  issue.entry_id = entry->id;
+  issue.entry_revision = entry->revision_number;
+  issue.requested_by = caller.Name();
+  auto issued = issuer_.IssueDownstream(issue);
+  if (!issued) {
+    // A profile that cannot be is our fault, not the caller's.
+    const auto& error = issued.error();
+    const auto code = error.code == Code::kInvalidArgument ? Code::kInternal : error.code;
+    return Fail(InContext("failed to sign downstream X.509 CA", code, error));
+  }
+  DownstreamResponse response;
+  for (const auto& certificate : issued->chain)
+    response.add_ca_cert_chain(ToString(certificate.der()));
+  const auto bundle = registry_.OwnBundle();
+  for (const auto& authority : bundle->x509_authorities)
+    response.add_x509_authorities(ToString(authority.certificate.der()));
   return response;
 }
 

@@ -48,8 +48,13 @@ class SvidService {
   using MintRequest = spire::api::server::svid::v1::MintX509SVIDRequest;
   using MintResponse = spire::api::server::svid::v1::MintX509SVIDResponse;
 
+  using DownstreamRequest = spire::api::server::svid::v1::NewDownstreamX509CARequest;
+  using DownstreamResponse = spire::api::server::svid::v1::NewDownstreamX509CAResponse;
+
   Result<BatchResponse> BatchNew(const Caller& caller, const BatchRequest& request) const;
   Result<MintResponse> Mint(const Caller& caller, const MintRequest& request) const;
+  Result<DownstreamResponse> NewDownstream(const Caller& caller,
+                                           const DownstreamRequest& request) const;
   Result<JwtSvid> MintJwt(const Caller& caller, const MintJwtRequest& request) const;
   Result<JwtSvid> NewJwt(const Caller& caller, const NewJwtRequest& request) const;
   Result<JwtSvid> IssueJwt(const JwtIssueRequest& request) const;

@@ -58,6 +58,11 @@ Result<ParsedBundle> ParseSpiffeBundle(const TrustDomain& trust_domain, std::str
 std::string FormatSpiffeBundle(const Bundle& bundle);
 // Only the JWT keys, as the Workload API's JWT bundles want them.
 std::string FormatJwtBundle(const Bundle& bundle);
+// The same as a provider of OpenID Connect publishes its keys (Discovery 1.0, section 3): with use
+// "sig" and the algorithm that each key signs with. Only keys of types that sign JWT-SVIDs.
+std::string FormatOidcKeys(const Bundle& bundle);
+// The algorithms of these keys, each once, in the order of the keys: "ES256".
+std::vector<std::string> OidcAlgorithms(const Bundle& bundle);
 
 // A SPIFFE bundle map ({"trust_domains": {name: bundle}}, section 5.1.1). Duplicate names are
 // refused.

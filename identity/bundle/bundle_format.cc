@@ -1,6 +1,7 @@
 // Writing the SPIFFE bundle format: stricter than what we read, because peers refuse whole
 // documents over one odd element. One x5c each, `use` always, `kid` on JWT keys only, known key
 // types only.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -50,6 +51,23 @@ std::string Dump(const ordered_json& document) {
   return document.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+// The algorithm that JWT-SVIDs are signed with by such a key; empty: none.
+std::string_view SigningAlgorithm(const JwtBundleAuthority& authority) {
+  const auto key = ca::PublicKey::FromSpki(authority.public_key);
+  const auto type = key ? key->Type() : Fail(key.error());
+  if (!type) return {};
+  switch (*type) {
+    case ca::KeyType::kEcP256:
+      return "ES256";
+    case ca::KeyType::kEcP384:
+      return "ES384";
+    case ca::KeyType::kRsa2048:
+    case ca::KeyType::kRsa4096:
+      return "RS256";
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string FormatSpiffeBundle(const Bundle& bundle) {
@@ -72,6 +90,29 @@ std::string FormatJwtBundle(const Bundle& bundle) {
   for (const JwtBundleAuthority& authority : bundle.jwt_authorities)
     if (auto element = JwtElement(authority)) document["keys"].push_back(std::move(*element));
   return Dump(document);
+}
+
+std::string FormatOidcKeys(const Bundle& bundle) {
+  ordered_json document = {{"keys", ordered_json::array()}};
+  for (const JwtBundleAuthority& authority : bundle.jwt_authorities) {
+    const std::string_view algorithm = SigningAlgorithm(authority);
+    auto element = algorithm.empty() ? std::nullopt : JwtElement(authority);
+    if (!element) continue;
+    (*element)["use"] = "sig";
+    (*element)["alg"] = algorithm;
+    document["keys"].push_back(std::move(*element));
+  }
+  return Dump(document);
+}
+
+std::vector<std::string> OidcAlgorithms(const Bundle& bundle) {
+  std::vector<std::string> algorithms;
+  for (const JwtBundleAuthority& authority : bundle.jwt_authorities) {
+    const std::string_view algorithm = SigningAlgorithm(authority);
+    if (!algorithm.empty() && std::ranges::find(algorithms, algorithm) == algorithms.end())
+      algorithms.emplace_back(algorithm);
+  }
+  return algorithms;
 }
 
 }  // namespace signet::identity

@@ -18,6 +18,7 @@
 #include "ca/x509/profile.h"
 #include "identity/attest/config.h"
 #include "identity/registry/prune.h"
+#include "identity/server/federation_config.h"
 #include "identity/server/key_store_config.h"
 #include "identity/spiffe/spiffe_id.h"
 #include "net/address.h"
@@ -48,6 +49,7 @@ struct ServerConfig {
   ca::KeyType ca_key_type = ca::KeyType::kEcP256;
   ca::KeyType jwt_key_type = ca::KeyType::kEcP256;
   std::vector<ca::NameAttribute> ca_subject;  // empty: the default subject
+  ca::DownstreamLimits downstream;            // of authorities that nested servers are given
   std::chrono::seconds default_x509_svid_ttl{0};
   std::chrono::seconds agent_ttl{0};
   std::chrono::seconds default_jwt_svid_ttl{0};
@@ -64,6 +66,7 @@ struct ServerConfig {
   std::optional<net::Address> metrics;  // absent: off
   KeyStoreConfig key_store;
   std::string credentials_folder;  // $CREDENTIALS_DIRECTORY, from main.cc
+  FederationConfig federation;
   ServerLimits limits;
 
   std::string DatabasePath() const { return data_dir + "/server.db"; }

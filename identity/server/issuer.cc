@@ -36,6 +36,19 @@ ca::LeafProfile ProfileOf(const IssueRequest& request, const IssuerSettings& set
           .not_after = now + ttl};
 }
 
+IssuanceRecord RecordOf(const IssueRequest& request, const ca::IssuanceIntent& intent,
+                        WallTime now) {
+  IssuanceRecord record = MakeIssuanceRecord(intent, now);
+  record.entry_id = request.entry_id;
+  record.entry_revision = request.entry_revision;
+  record.requested_by = request.requested_by;
+  return record;
+}
+
+tl::unexpected<Error> FailWithoutAuthority() {
+  return Fail(Code::kUnavailable, kNoActiveAuthority, "the server has no authority in use yet");
+}
+
 }  // namespace
 
 IssuanceRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now) {
@@ -72,19 +85,14 @@ std::vector<Result<IssuedSvid>> Issuer::Issue(std::span<const IssueRequest> requ
   for (const IssueRequest& request : requests) {
     const ca::LeafProfile profile = ProfileOf(request, settings_, now);
     if (authority == nullptr) {
-      prepared.push_back(
-          Fail(Code::kUnavailable, kNoActiveAuthority, "the server has no authority in use yet"));
+      prepared.push_back(FailWithoutAuthority());
       continue;
     }
     prepared.push_back(authority->Prepare(request.public_key, profile, random_, now));
     if (!prepared.back()) continue;
     const ca::IssuanceIntent& intent = prepared.back()->intent;
     if (intent.not_after < profile.not_after) shortened_.Add();
-    IssuanceRecord record = MakeIssuanceRecord(intent, now);
-    record.entry_id = request.entry_id;
-    record.entry_revision = request.entry_revision;
-    record.requested_by = request.requested_by;
-    records.push_back(std::move(record));
+    records.push_back(RecordOf(request, intent, now));
   }
   const Status recorded = records.empty() ? Status() : store_.AppendIssuances(records);
   std::vector<Result<IssuedSvid>> issued;
@@ -103,6 +111,24 @@ Result<IssuedSvid> Issuer::SignOne(const ca::X509Authority* authority,
   const ca::Chain& upstream = authority->upstream_chain();
   svid.chain.insert(svid.chain.end(), upstream.begin(), upstream.end());
   return svid;
+}
+
+Result<IssuedSvid> Issuer::IssueDownstream(const IssueRequest& request) const {
+  const WallTime now = std::chrono::floor<std::chrono::seconds>(clock_.Now());
+  const auto authority = authority_.Active();
+  if (authority == nullptr) return FailWithoutAuthority();
+  const auto ttl = request.ttl == std::chrono::seconds(0) ? settings_.ca_ttl : request.ttl;
+  const ca::DownstreamProfile profile{.uri_san = request.id.ToString(),
+                                      .limits = settings_.downstream,
+                                      .not_before = now - settings_.backdate,
+                                      .not_after = now + ttl};
+  const auto prepared = authority->PrepareDownstream(request.public_key, profile, random_, now);
+  Status recorded;
+  if (prepared) recorded = store_.AppendIssuances({RecordOf(request, prepared->intent, now)});
+  Result<IssuedSvid> issued =
+      recorded ? SignOne(authority.get(), prepared) : Fail(recorded.error());
+  (issued ? issued_ : refused_).Add();
+  return issued;
 }
 
 Result<IssuedSvid> Issuer::IssueOne(const IssueRequest& request) const {

@@ -38,6 +38,8 @@ struct IssuerSettings {
   std::chrono::seconds default_x509_svid_ttl{3600};
   std::chrono::seconds agent_ttl{3600};
   std::chrono::seconds backdate{10};
+  std::chrono::seconds ca_ttl{24 * 3600};  // of an authority below ours, unless asked otherwise
+  ca::DownstreamLimits downstream{};
 };
 
 // The journal row of what is about to be signed, as requested by the server itself.
@@ -60,6 +62,9 @@ class Issuer {
   // in signet_server_svids_shortened_total.
   std::vector<Result<IssuedSvid>> Issue(std::span<const IssueRequest> requests) const;
   Result<IssuedSvid> IssueOne(const IssueRequest& request) const;
+  // The certificate of an authority below ours (a nested server's), named `request.id`, the trust
+  // domain's own. DNS names and subject of the request are not taken. Fails as Issue() does.
+  Result<IssuedSvid> IssueDownstream(const IssueRequest& request) const;
 
  private:
   Result<IssuedSvid> SignOne(const ca::X509Authority* authority,

@@ -23,8 +23,10 @@
 #include "identity/api/status_service.h"
 #include "identity/api/svid_service.h"
 #include "identity/api/sync_hub.h"
+#include "identity/api/trust_domain_service.h"
 #include "identity/server/admin_listener.h"
 #include "identity/server/authority_keeper.h"
+#include "identity/server/bundle_publisher.h"
 #include "identity/server/health_board.h"
 #include "identity/server/housekeeping.h"
 #include "identity/server/issuer.h"
@@ -77,6 +79,7 @@ struct Server::State {
 
   Status Open();  // what is durable
   Status MakeAuthorities();
+  Status Federate();
   void MakeApi();
   Status Listen();
   net::Health Health() const;
@@ -99,6 +102,7 @@ struct Server::State {
   std::unique_ptr<Issuer> issuer;
   std::unique_ptr<JwtIssuer> jwt_issuer;  // null: disabled
   std::unique_ptr<ServerIdentity> identity;
+  std::unique_ptr<FederationKeeper> federation;
 
   ConnectionTable connections;
   std::unique_ptr<Acknowledgements> acknowledgements;
@@ -112,6 +116,7 @@ struct Server::State {
   std::unique_ptr<EntryService> entries;
   std::unique_ptr<BundleService> bundles;
   std::unique_ptr<SvidService> svids;
+  std::unique_ptr<TrustDomainService> trust_domains;
   std::unique_ptr<HealthService> health;
   std::unique_ptr<StatusService> status;
   std::unique_ptr<DebugService> debug;
@@ -126,6 +131,7 @@ struct Server::State {
   std::unique_ptr<net::TlsFront> front;
   std::unique_ptr<Housekeeping> housekeeping;
   std::unique_ptr<net::AdminServer> admin_http;
+  std::unique_ptr<BundlePublisher> publisher;  // null: nothing is published
   std::unique_ptr<AdminListener> admin_listener;
   std::atomic<bool> serving = false;  // set once everything above is there
   std::atomic<bool> stopping = false;
@@ -155,6 +161,8 @@ Status Server::State::MakeAuthorities() {
   IssuerSettings issuing;
   issuing.default_x509_svid_ttl = config.default_x509_svid_ttl;
   issuing.agent_ttl = config.agent_ttl;
+  issuing.ca_ttl = config.ca_ttl;
+  issuing.downstream = config.downstream;
   issuer = std::make_unique<Issuer>(*keeper, *store, issuing, clock, random, metrics);
   if (!config.disable_jwt_svids) {
     jwt_issuer = std::make_unique<JwtIssuer>(
@@ -165,6 +173,15 @@ Status Server::State::MakeAuthorities() {
       config.trust_domain, *issuer, *keeper,
       std::make_shared<OwnBundleVerifier>(*registry, kRenewalGrace, clock), clock, log);
   return identity->Tick();
+}
+
+Status Server::State::Federate() {
+  SIGNET_TRY(federation, FederationKeeper::Start(config.federation.settings,
+                                                 {*registry, clock, random, log, metrics}));
+  if (!config.federation.endpoint) return {};
+  SIGNET_TRY(publisher, BundlePublisher::Start(*config.federation.endpoint,
+                                               {*registry, *identity, clock, log, metrics}));
+  return {};
 }
 
 void Server::State::MakeApi() {
@@ -194,6 +211,9 @@ void Server::State::MakeApi() {
   svids = std::make_unique<SvidService>(
       SvidService::Parts{*registry, *issuer, jwt_issuer.get(), *signing, *jwt_signing});
   svids->Register(router.get());
+  trust_domains =
+      std::make_unique<TrustDomainService>(TrustDomainService::Parts{*registry, *federation, log});
+  trust_domains->Register(router.get());
   health = std::make_unique<HealthService>(look);
   health->Register(router.get());
   status =
@@ -322,6 +342,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   State& state = *server->state_;
   SIGNET_RETURN_IF_ERROR(state.Open());
   SIGNET_RETURN_IF_ERROR(state.MakeAuthorities());
+  SIGNET_RETURN_IF_ERROR(state.Federate());
   SIGNET_RETURN_IF_ERROR(state.Listen());
   log.Info("serving", {{"trust_domain", config.trust_domain.name()},
                        {"address", state.listen_address},
@@ -344,10 +365,12 @@ void Server::Stop(std::chrono::milliseconds grace) {
     state.grpc->Shutdown(std::chrono::system_clock::now() + grace);
   }
   state.admin_http.reset();
+  state.publisher.reset();
   state.housekeeping.reset();
   state.front.reset();  // before what its connections are handed to
   state.grpc.reset();
   state.workers.reset();
+  state.federation.reset();
   state.hub.reset();
 }
 

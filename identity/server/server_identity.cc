@@ -1,6 +1,7 @@
 #include "identity/server/server_identity.h"
 
 #include "identity/svid/x509_svid.h"
+#include "net/web_identity.h"
 
 namespace signet::identity {
 
@@ -70,6 +71,8 @@ Status ServerIdentity::Tick() {
   options.alpn = {"h2"};
   const net::TlsIdentity shown{svid.chain, std::make_shared<ca::PrivateKey>(std::move(key))};
   SIGNET_TRY(auto context, net::TlsContext::Create(options, shown, verifier_));
+  SIGNET_TRY(auto document_context,
+             net::TlsContext::Create(net::DocumentServerOptions(), shown, nullptr));
   const auto now = clock_.Now();
   renew_at_ = now + (svid.leaf.not_after() - now) / 2;
   authority_id_ = active ? active->id() : std::string();
@@ -78,6 +81,7 @@ Status ServerIdentity::Tick() {
                                     {"until", FormatTime(svid.leaf.not_after())}});
   std::lock_guard lock(mutex_);
   context_ = std::move(context);
+  document_context_ = std::move(document_context);
   valid_until_ = svid.leaf.not_after();
   chain_ = std::move(svid.chain);
   return {};
@@ -86,6 +90,11 @@ Status ServerIdentity::Tick() {
 std::shared_ptr<const net::TlsContext> ServerIdentity::Context() const {
   std::lock_guard lock(mutex_);
   return context_;
+}
+
+std::shared_ptr<const net::TlsContext> ServerIdentity::DocumentContext() const {
+  std::lock_guard lock(mutex_);
+  return document_context_;
 }
 
 WallTime ServerIdentity::valid_until() const {

@@ -47,6 +47,8 @@ class ServerIdentity {
   Status Tick();
   // Null before the first Tick() that succeeds.
   std::shared_ptr<const net::TlsContext> Context() const;
+  // The same SVID for a server of documents (net/https_server.h), which asks for no certificate.
+  std::shared_ptr<const net::TlsContext> DocumentContext() const;
   // Zero when there is no SVID.
   WallTime valid_until() const;
   // What Context() shows, leaf first; empty when there is no SVID.
@@ -65,6 +67,7 @@ class ServerIdentity {
   WallTime renew_at_{};       // Tick()'s alone
   mutable std::mutex mutex_;
   std::shared_ptr<const net::TlsContext> context_;
+  std::shared_ptr<const net::TlsContext> document_context_;
   WallTime valid_until_{};
   ca::Chain chain_;
 };

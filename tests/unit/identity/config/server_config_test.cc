@@ -216,5 +216,24 @@ TEST_CASE("an unreadable file is one problem, not a list of missing keys") {
   CHECK(problems.all().size() == 1);
 }
 
+TEST_CASE("limits of authorities below ours are read, and those that would break them refused") {
+  CHECK_FALSE(MustParse(kMinimal).downstream.path_length);
+  const auto limits = MustParse(std::string(kMinimal) +
+                                "downstream_ca:\n  path_length: 0\n"
+                                "  permitted_uri_hosts: [example.org]\n"
+                                "  permitted_dns_names: [example.org, .internal]\n")
+                          .downstream;
+  CHECK(limits.path_length == 0);
+  CHECK(limits.permitted_uri_hosts == std::vector<std::string>{"example.org"});
+  CHECK(limits.permitted_dns_names == std::vector<std::string>{"example.org", ".internal"});
+  const auto problem = [](const std::string& line) {
+    return ProblemOf(std::string(kMinimal) + "downstream_ca:\n  " + line + "\n");
+  };
+  CHECK(problem("path_length: 7").line == 4);
+  CHECK(problem("path_length: -1").line == 4);
+  CHECK(problem("permitted_uri_hosts: [other.org]").line == 4);
+  CHECK(problem("permitted_dns_names: ['https://x']").line == 4);
+}
+
 }  // namespace
 }  // namespace signet::identity

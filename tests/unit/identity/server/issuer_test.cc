@@ -172,4 +172,29 @@ TEST_CASE("nothing is recorded or signed without an authority, or after its end"
   CHECK(f.signer->signatures == 0);
 }
 
+TEST_CASE("an authority below ours is recorded before it is signed, and not signed otherwise") {
+  Fixture f;
+  IssueRequest request = f.Request("spiffe://example.org");
+  const auto issued = f.issuer.IssueDownstream(request);
+  REQUIRE(issued);
+  REQUIRE(issued->chain.size() == 1);
+  CHECK(issued->leaf.is_ca());
+  CHECK(issued->leaf.not_after() == f.active.authority->certificate().not_after());
+  auto rows = f.store.LoadIssuances(issued->leaf.SerialHex(), 10);
+  REQUIRE(rows);
+  REQUIRE(rows->size() == 1);
+  CHECK(rows->front().purpose == "downstream");
+  CHECK(rows->front().entry_id == "entry-1");
+  CHECK(rows->front().requested_by == "spiffe://example.org/spire/agent/x");
+  request.ttl = minutes(10);
+  CHECK(f.issuer.IssueDownstream(request)->leaf.not_after() == f.clock.Now() + minutes(10));
+
+  f.signer->signatures = 0;
+  f.store.FailNextAppend({Code::kResourceExhausted, kStoreFull, {}});
+  CHECK(f.issuer.IssueDownstream(request).error().reason == kStoreFull);
+  CHECK(f.signer->signatures == 0);
+  f.active.authority = nullptr;
+  CHECK(f.issuer.IssueDownstream(request).error().reason == kNoActiveAuthority);
+}
+
 }  // namespace signet::identity
