@@ -14,6 +14,8 @@ constexpr const char* kFooter = R"(Examples:
       --parent-id spiffe://example.org/node --selector unix:uid:1000
   signet entry show -o json
   signet agent list
+  signet federation create --trust-domain other.org --url https://bundle.other.org:8443/ \
+      --profile https_spiffe --endpoint-spiffe-id spiffe://other.org/spire/server --bundle other.json
   signet x509 fetch --agent-socket /run/signet/agent/api.sock --write ./svid
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage or input; 3 nobody answers; 4 not found; 5 not allowed.)";
@@ -31,6 +33,9 @@ struct Parsed {
   FetchOptions fetch;
   MintOptions mint;
   std::string bundle_format = "text";
+  BundleOptions bundle;
+  FederationOptions federation;
+  std::vector<std::string> trust_domains;
 };
 
 using Command = std::function<int()>;
@@ -169,6 +174,98 @@ void AddSvidCommands(CLI::App* app, Parsed* p) {
       ->required();
 }
 
+void AddFederatedBundleCommands(CLI::App* bundle, Parsed* p) {
+  const auto domain = [p](CLI::App* command, const char* about) {
+    return command->add_option("--trust-domain", p->bundle.trust_domain, about)->type_name("NAME");
+  };
+  CLI::App* list = AddCommand(bundle, p, "list", "List the bundles of federated trust domains",
+                              [p] { return ListBundles(p->session, p->bundle); });
+  domain(list, "Only this one");
+  list->add_option("--format", p->bundle.format, "text, pem or spiffe (JWKS)")
+      ->check(CLI::IsMember({"text", "pem", "spiffe"}))
+      ->capture_default_str();
+  CLI::App* set =
+      AddCommand(bundle, p, "set", "Set the bundle of a federated trust domain from a file",
+                 [p] { return SetBundle(p->session, p->bundle); });
+  domain(set, "Whose bundle it is")->required();
+  set->add_option("file,--file", p->bundle.file,
+                  "SPIFFE bundle (JWKS) or PEM certificates; - reads standard input")
+      ->type_name("FILE")
+      ->required();
+  set->footer(
+      "Example:\n  curl -s https://bundle.other.org:8443/ | "
+      "signet bundle set --trust-domain other.org -");
+  CLI::App* remove =
+      AddCommand(bundle, p, "delete", "Delete the bundle of a federated trust domain",
+                 [p] { return DeleteBundle(p->session, p->bundle); });
+  domain(remove, "Whose bundle it is")->required();
+  remove
+      ->add_option("--mode", p->bundle.mode,
+                   "What becomes of entries that federate with it: restrict (then it is not "
+                   "deleted), delete, or dissociate")
+      ->check(CLI::IsMember({"restrict", "delete", "dissociate"}))
+      ->capture_default_str();
+  AddCommand(bundle, p, "count", "Count the bundles, the own one included",
+             [p] { return CountBundles(p->session); });
+}
+
+void AddFederationFields(CLI::App* command, FederationOptions* federation) {
+  command->add_option("--trust-domain", federation->trust_domain, "The other trust domain")
+      ->type_name("NAME")
+      ->required();
+  command->add_option("--url", federation->url, "Where it publishes its bundle: https://...")
+      ->type_name("URL");
+  command
+      ->add_option("--profile", federation->profile,
+                   "How the endpoint proves who it is: https_web or https_spiffe")
+      ->check(CLI::IsMember({"https_web", "https_spiffe"}));
+  command
+      ->add_option("--endpoint-spiffe-id", federation->endpoint_id,
+                   "SPIFFE ID of the endpoint, with https_spiffe")
+      ->type_name("ID");
+  command
+      ->add_option("--bundle", federation->bundle_file,
+                   "Its bundle to start from, JWKS or PEM; - reads standard input")
+      ->type_name("FILE");
+}
+
+void AddFederationCommands(CLI::App* app, Parsed* p) {
+  CLI::App* federation =
+      AddGroup(app, "federation", "Relationships with other trust domains, and their bundles");
+  CLI::App* create = AddCommand(federation, p, "create", "Federate with another trust domain",
+                                [p] { return CreateRelationship(p->session, p->federation); });
+  AddFederationFields(create, &p->federation);
+  for (const char* needed : {"--url", "--profile"}) create->get_option(needed)->required();
+  create->footer(
+      "Examples:\n"
+      "  signet federation create --trust-domain web.org --url https://bundle.web.org/ \\\n"
+      "      --profile https_web\n"
+      "  signet federation create --trust-domain other.org --url https://other.org:8443/ \\\n"
+      "      --profile https_spiffe --endpoint-spiffe-id spiffe://other.org/spire/server \\\n"
+      "      --bundle other.json");
+  CLI::App* update =
+      AddCommand(federation, p, "update", "Change the given fields of a relationship",
+                 [p] { return UpdateRelationship(p->session, p->federation); });
+  AddFederationFields(update, &p->federation);
+  AddCommand(federation, p, "delete", "End relationships; the bundles stay (signet bundle delete)",
+             [p] { return DeleteRelationships(p->session, p->trust_domains); })
+      ->add_option("trust-domain,--trust-domain", p->trust_domains, "The other trust domains")
+      ->type_name("NAME")
+      ->required();
+  AddCommand(federation, p, "list", "List relationships; those of the server's file are not shown",
+             [p] { return ListRelationships(p->session); });
+  const auto one = [&](const char* name, const char* about,
+                       int (*run)(const Session&, const FederationOptions&)) {
+    AddCommand(federation, p, name, about, [=] { return run(p->session, p->federation); })
+        ->add_option("trust-domain,--trust-domain", p->federation.trust_domain,
+                     "The other trust domain")
+        ->type_name("NAME")
+        ->required();
+  };
+  one("show", "Show one relationship", ShowRelationship);
+  one("refresh", "Fetch the bundle from its endpoint now", RefreshRelationship);
+}
+
 void AddTrustCommands(CLI::App* app, Parsed* p) {
   CLI::App* bundle = AddGroup(app, "bundle", "The trust bundle");
   AddCommand(bundle, p, "show", "Show the trust domain's bundle",
@@ -176,6 +273,7 @@ void AddTrustCommands(CLI::App* app, Parsed* p) {
       ->add_option("--format", p->bundle_format, "text, pem or spiffe (JWKS)")
       ->check(CLI::IsMember({"text", "pem", "spiffe"}))
       ->capture_default_str();
+  AddFederatedBundleCommands(bundle, p);
   CLI::App* authority = AddGroup(app, "authority", "Signing authorities");
   AddCommand(authority, p, "show", "Show authorities, their states and who holds them",
              [p] { return ShowAuthorities(p->session); });
@@ -227,6 +325,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddAgentCommands(&app, &parsed);
   AddSvidCommands(&app, &parsed);
   AddTrustCommands(&app, &parsed);
+  AddFederationCommands(&app, &parsed);
   CLI::App* completion =
       AddGroup(&app, "completion", "Shell completion: source <(signet completion bash)");
   AddCommand(completion, &parsed, "bash", "Script for bash",

@@ -57,6 +57,31 @@ int BanAgent(const Session& session, const AgentOptions& options);
 int EvictAgent(const Session& session, const AgentOptions& options);
 
 int ShowBundle(const Session& session, const std::string& format);
+struct BundleOptions {
+  std::string trust_domain;  // of listing: only this one; empty: all
+  std::string format = "text";
+  std::string file;  // "-": standard input
+  std::string mode = "restrict";
+};
+int ListBundles(const Session& session, const BundleOptions& options);
+int SetBundle(const Session& session, const BundleOptions& options);
+int DeleteBundle(const Session& session, const BundleOptions& options);
+int CountBundles(const Session& session);
+
+struct FederationOptions {
+  std::string trust_domain;
+  std::optional<std::string> url;
+  std::optional<std::string> profile;
+  std::optional<std::string> endpoint_id;
+  std::string bundle_file;  // "-": standard input; empty: none
+};
+int CreateRelationship(const Session& session, const FederationOptions& options);
+int UpdateRelationship(const Session& session, const FederationOptions& options);
+int DeleteRelationships(const Session& session, const std::vector<std::string>& trust_domains);
+int ListRelationships(const Session& session);
+int ShowRelationship(const Session& session, const FederationOptions& options);
+int RefreshRelationship(const Session& session, const FederationOptions& options);
+
 int ShowAuthorities(const Session& session);
 int ShowStatus(const Session& session);
 

@@ -3,10 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/bytes.h"
-#include "identity/bundle/bundle.h"
 #include "signet/status/v1/status.grpc.pb.h"
-#include "spire/api/server/bundle/v1/bundle.grpc.pb.h"
 #include "tools/ctl/commands.h"
 
 namespace signet::ctl {
@@ -15,38 +12,6 @@ namespace {
 namespace api = signet::status::v1;
 constexpr std::string_view kServer = "signet-server";
 using Json = nlohmann::ordered_json;
-
-Result<identity::Bundle> FromMessage(const spire::api::types::Bundle& message) {
-  identity::Bundle bundle;
-  SIGNET_TRY(bundle.trust_domain, identity::TrustDomain::Parse(message.trust_domain()));
-  for (const auto& authority : message.x509_authorities()) {
-    SIGNET_TRY(ca::Certificate certificate, ca::Certificate::Parse(AsBytes(authority.asn1())));
-    bundle.x509_authorities.push_back({std::move(certificate), authority.tainted()});
-  }
-  for (const auto& key : message.jwt_authorities())
-    bundle.jwt_authorities.push_back(
-        {key.key_id(), ToBytes(AsBytes(key.public_key())), key.expires_at(), key.tainted()});
-  bundle.refresh_hint = message.refresh_hint();
-  bundle.sequence_number = message.sequence_number();
-  return bundle;
-}
-
-std::string FormatBundle(const identity::Bundle& bundle, const std::string& format,
-                         std::int64_t now) {
-  if (format == "spiffe") return identity::FormatSpiffeBundle(bundle) + "\n";
-  if (format == "pem") return ca::ToPem(bundle.X509Roots());
-  std::vector<std::vector<std::string>> rows;
-  for (const auto& authority : bundle.x509_authorities)
-    rows.push_back({"x509", EncodeHex(authority.certificate.subject_key_id()),
-                    Relative(UnixSeconds(authority.certificate.not_after()), now),
-                    authority.tainted ? "tainted" : ""});
-  for (const auto& key : bundle.jwt_authorities)
-    rows.push_back(
-        {"jwt", key.key_id, Relative(key.expires_at, now), key.tainted ? "tainted" : ""});
-  return fmt::format("{}  sequence {}  refresh hint {}s\n\n", bundle.trust_domain.IdString(),
-                     bundle.sequence_number, bundle.refresh_hint) +
-         Table({"KIND", "AUTHORITY", "EXPIRES", ""}, rows);
-}
 
 Json ToJson(const api::Authority& a) {
   return {
@@ -81,21 +46,6 @@ std::string AuthorityTable(const api::GetStatusResponse& response, std::int64_t 
 }
 
 }  // namespace
-
-int ShowBundle(const Session& session, const std::string& format) {
-  constexpr std::string_view kDoing = "bundle show";
-  auto channel = OpenChannel(session.server, kServer);
-  if (!channel) return ReportError(channel.error(), kDoing);
-  spire::api::types::Bundle message;
-  const auto status = spire::api::server::bundle::v1::Bundle::NewStub(*channel)->GetBundle(
-      NewCall(session.server).get(), {}, &message);
-  if (!status.ok()) return ReportStatus(status, kDoing);
-  auto bundle = FromMessage(message);
-  if (!bundle) return ReportError(bundle.error(), kDoing);
-  Print(FormatBundle(*bundle, session.format == Format::kJson ? "spiffe" : format,
-                     UnixSeconds(session.clock->Now())));
-  return kOk;
-}
 
 int ShowAuthorities(const Session& session) {
   auto response = Fetch(session);
