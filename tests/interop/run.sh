@@ -15,6 +15,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=checks.sh
 source "$interop_dir/checks.sh"
+# shellcheck source=federation.sh
+source "$interop_dir/federation.sh"
 
 signet_bin=${SIGNET_BIN:-$interop_dir/../../build/release/bin}
 readonly signet_bin
@@ -364,7 +366,7 @@ test_certificates() {
 # ----------------------------------------------------------------------------------------------
 
 readonly all_tests=(spire_agent spire_server spire_cli spire_cli_agents spire_cli_local_authority
-  libraries proxy_inbound proxy_outbound certificates)
+  libraries proxy_inbound proxy_outbound certificates federation_endpoint federation_client oidc_discovery)
 # Faces that are not served yet (docs/compatibility.md): not run unless named, and said so each time.
 readonly not_yet=(sds)
 
@@ -372,7 +374,7 @@ if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
   printf 'neither signet-server nor signet-agent is in %s: build them, or set SIGNET_BIN\n' "$signet_bin" >&2
   exit 77
 fi
-need_peers spire-server spire-agent spire-cli workload-client
+need_peers spire-server spire-agent spire-cli workload-client bundle-endpoint
 begin_run
 for name in "${not_yet[@]}"; do
   printf '!!! not run, not served yet: %s\n' "$name"
