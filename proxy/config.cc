@@ -80,6 +80,7 @@ LimitsConfig ReadLimits(ConfigMap& root) {
   limits.idle = map->Duration("idle", limits.idle, 100ms, 24h * 30);
   limits.connect_timeout = map->Duration("connect_timeout", limits.connect_timeout, 100ms, 10min);
   limits.drain = map->Duration("drain", limits.drain, 0s, 24h);
+  limits.http = ReadHttpSettings(*map);
   map->Finish();
   return limits;
 }
@@ -113,7 +114,9 @@ mesh::RequestPolicy ReadPolicy(ConfigMap& map, const ListenerConfig& listener,
   const std::string name = PolicyListener(listener);
   if (listener.direction == Direction::kOutbound)
     return mesh::RequestPolicy::ReadExpected(map, {name, path, mesh::PolicyLayer::kPeer}, problems);
-  return mesh::RequestPolicy::Read(map, {name, path, mesh::PolicyLayer::kConnection}, problems);
+  const auto layer =
+      IsHttp(listener.protocol) ? mesh::PolicyLayer::kRequest : mesh::PolicyLayer::kConnection;
+  return mesh::RequestPolicy::Read(map, {name, path, layer}, problems);
 }
 
 void CheckPlainSide(ConfigMap& map, const ListenerConfig& listener, bool unsafe) {
@@ -142,6 +145,9 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
     map.Problem("forward", "'forward' has no port to connect to", "host:port");
   if (direction == Direction::kOutbound)
     CheckPlainSide(map, listener, map.Bool("unsafe_listen", false));
+  const ProtocolConfig protocol = ReadProtocol(map, direction == Direction::kInbound);
+  listener.protocol = protocol.protocol;
+  listener.upstream_protocol = protocol.upstream;
   const std::string_view key = RulesKey(direction);
   listener.policy_place = fmt::format("{}:{}", map.file(), map.Line(key));
   listener.policy = ReadPolicy(map, listener, path, problems);

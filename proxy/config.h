@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "mesh/request_policy.h"
 #include "net/address.h"
+#include "proxy/protocol.h"
 #include "proxy/telemetry/outcome.h"
 
 namespace signet::proxy {
@@ -24,9 +25,11 @@ struct ListenerConfig {
   std::string name;  // unique within its direction; a metric label
   net::Address listen;
   std::string listen_text;
-  net::Address forward;           // the plain backend (inbound) or the TLS peer (outbound)
-  mesh::RequestPolicy policy;     // who may call (allow, deny), or who must answer (expect)
-  std::string policy_place;       // "proxy.yaml:12": where the rules are, or would be
+  Protocol protocol = Protocol::kTcp;
+  UpstreamProtocol upstream_protocol = UpstreamProtocol::kSame;
+  net::Address forward;        // the plain backend (inbound) or the TLS peer (outbound)
+  mesh::RequestPolicy policy;  // who may call (allow, deny), or who must answer (expect)
+  std::string policy_place;    // "proxy.yaml:12": where the rules are, or would be
 };
 
 struct LimitsConfig {
@@ -37,6 +40,7 @@ struct LimitsConfig {
   Duration idle = std::chrono::hours(1);
   Duration connect_timeout = std::chrono::seconds(5);
   Duration drain = std::chrono::seconds(30);
+  HttpSettings http;
 };
 
 struct ProxyConfig {

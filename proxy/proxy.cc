@@ -40,7 +40,7 @@ Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> c
   proxy->workload_api_ = config->workload_api;
   for (std::size_t i = 0; i < workers; ++i) {
     SIGNET_TRY(auto worker, Worker::Create({i, workers, parts.clock, parts.log, proxy->admission_,
-                                            proxy->counters_}));
+                                            proxy->counters_, parts.random.Below(UINT64_MAX)}));
     proxy->workers_.push_back(std::move(worker));
   }
   SIGNET_RETURN_IF_ERROR(proxy->Apply(std::move(config)));

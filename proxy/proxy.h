@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/random.h"
 #include "net/admin_server.h"
 #include "proxy/config.h"
 #include "proxy/forward/worker.h"
@@ -29,6 +30,7 @@ class Proxy final : public IdentityObserver {
     const Clock& clock;
     const Logger& log;
     Metrics& metrics;
+    Random& random;
   };
 
   // Opens all listeners, or none: fails with net::kListenFailed. Everything is refused until an

@@ -61,7 +61,7 @@ class Program final : public net::EventHandler {
 
   Status Start(std::shared_ptr<const ProxyConfig> config) {
     limits_ = config->limits;
-    SIGNET_TRY(proxy_, Proxy::Start(config, {clock_, log_, metrics_}));
+    SIGNET_TRY(proxy_, Proxy::Start(config, {clock_, log_, metrics_, random_}));
     if (config->metrics) {
       SIGNET_TRY(admin_, net::AdminServer::Start(
                              *config->metrics, [this] { return proxy_->health(); }, metrics_));

@@ -27,6 +27,7 @@ libyaml-cpp-dev            configuration files
 nlohmann-json3-dev         JSON
 libcli11-dev               command lines
 prometheus-cpp-dev         metrics
+libnghttp2-dev             HTTP/2 framing in the proxy
 catch2                     tests
 openssl                    tests speak TLS to us with another program
 openssh-client             ssh-keygen makes the host certificates of the sshpop tests

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "proxy/http/http_service.h"
 
 namespace signet::proxy {
 namespace {
@@ -53,6 +54,7 @@ bool Connection::Watch(int fd, net::EventHandler* handler) {
 void Connection::OnTlsEvents(std::uint32_t events) {
   if (phase_ == Phase::kConnecting && !inbound()) return OnConnectEvents(events);
   if (phase_ == Phase::kOver || !tls_) return;
+  if (service_) return service_->OnReady(events);
   tls_->OnReady(events);
   if (phase_ == Phase::kHandshaking) return StepHandshake();
   if (phase_ != Phase::kRelaying) return;
@@ -64,6 +66,7 @@ void Connection::OnTlsEvents(std::uint32_t events) {
 void Connection::OnPlainEvents(std::uint32_t events) {
   if (phase_ == Phase::kConnecting && inbound()) return OnConnectEvents(events);
   if (phase_ == Phase::kOver || !plain_) return;
+  if (service_) return service_->OnReady(events);
   plain_->OnReady(events);
   if (phase_ != Phase::kRelaying) return;
   if ((events & EPOLLERR) != 0 && to_tls_->pending() > 0) return Cut(Ending::kReset, {});
@@ -82,9 +85,11 @@ void Connection::Arm(Duration delay) {
 }
 
 void Connection::ArmRelayTimer() {
-  const Duration until_idle = active_at_ + host_.limits().idle - host_.parts().loop.now();
-  const Duration until_end = peer_->valid_until - host_.parts().clock.Now();
-  Arm(std::min({until_idle, until_end, kLongestSleep}));
+  Duration until = kLongestSleep;
+  if (!service_)
+    until = std::min(until, active_at_ + host_.limits().idle - host_.parts().loop.now());
+  if (peer_) until = std::min<Duration>(until, peer_->valid_until - host_.parts().clock.Now());
+  Arm(until);
 }
 
 void Connection::OnTimer() {
@@ -95,9 +100,10 @@ void Connection::OnTimer() {
       return Refuse(Refusal::kBackendTimeout,
                     "no connection to " + lane_->plan->config.forward.ToString() + " in time");
     case Phase::kRelaying:
-      if (host_.parts().clock.Now() >= peer_->valid_until)
+      if (peer_ && host_.parts().clock.Now() >= peer_->valid_until)
         return Cut(Ending::kPeerExpired, "the peer's SVID ended");
-      if (host_.parts().loop.now() - active_at_ >= host_.limits().idle)
+      CountBytes();
+      if (!service_ && host_.parts().loop.now() - active_at_ >= host_.limits().idle)
         return Cut(Ending::kIdle, {});
       return ArmRelayTimer();
     case Phase::kAccepted:
@@ -274,8 +280,41 @@ void Connection::BeginRelay() {
   Pump();
 }
 
+void Connection::BeginService() {
+  MoveTo(Phase::kRelaying);
+  HttpCaller caller{lane_, peer_, own_, remote_, tls_ ? tls_->tls().alpn() : std::string()};
+  ByteStream& stream = tls_ ? static_cast<ByteStream&>(*tls_) : *plain_;
+  service_ = std::make_unique<HttpService>(host_, static_cast<ServiceOwner&>(*this), stream,
+                                           std::move(caller));
+  lane_->cell->opened.Add();
+  ArmRelayTimer();
+  service_->Start();
+}
+
+void Connection::OnServiceEnd(Ending ending, bool orderly, std::string_view detail) {
+  if (!orderly) return Cut(ending, detail);
+  CountBytes();
+  lane_->cell->closed[static_cast<std::size_t>(ending)].Add();
+  LogEnded(host_.parts().log, Facts(), ending, detail);
+  End(true);
+}
+
+void Connection::BeginDrain() {
+  if (phase_ == Phase::kRelaying && service_) service_->BeginDrain();
+}
+
 void Connection::Continue() {
-  if (phase_ == Phase::kRelaying) Pump();
+  if (phase_ == Phase::kRelaying && !service_) Pump();
+}
+
+std::uint64_t Connection::received() const {
+  if (service_) return service_->received();
+  return inbound() ? to_plain_->bytes() : to_tls_->bytes();
+}
+
+std::uint64_t Connection::sent() const {
+  if (service_) return service_->sent();
+  return inbound() ? to_tls_->bytes() : to_plain_->bytes();
 }
 
 void Connection::Pump() {
@@ -298,8 +337,8 @@ void Connection::Pump() {
 }
 
 void Connection::CountBytes() {
-  const std::uint64_t now_received = received().bytes();
-  const std::uint64_t now_sent = sent().bytes();
+  const std::uint64_t now_received = received();
+  const std::uint64_t now_sent = sent();
   if (now_received == counted_received_ && now_sent == counted_sent_) return;
   lane_->cell->received_bytes.Add(now_received - counted_received_);
   lane_->cell->sent_bytes.Add(now_sent - counted_sent_);
@@ -335,6 +374,11 @@ void Connection::DecideAgain() {
     const bool expired = refusal == Refusal::kCertificateExpired;
     return CutOrRefuse(expired ? Ending::kPeerExpired : Ending::kTrustChanged, refusal,
                        trusted.error().Message());
+  }
+  // Requests are decided one by one, not their connection.
+  if (IsHttp(lane_->plan->config.protocol) && inbound()) {
+    if (service_) service_->DecideAgain();
+    return;
   }
   const mesh::Decision decision = Decide();
   if (!decision.allowed())
@@ -372,6 +416,7 @@ void Connection::End(bool orderly) {
   MoveTo(Phase::kOver);
   net::EventLoop& loop = host_.parts().loop;
   loop.Cancel(timer_);
+  if (service_) service_->Abandon();
   to_plain_.reset();
   to_tls_.reset();
   const auto drop = [&](int fd, net::EventHandler* handler) {
@@ -382,8 +427,11 @@ void Connection::End(bool orderly) {
   if (plain_) drop(plain_->fd(), &plain_side_);
   if (tls_) drop(tls_->fd(), &tls_side_);
   connecting_.Reset();
-  plain_.reset();
-  tls_.reset();
+  // A service may be in the middle of a call on them: they go with this connection then.
+  if (!service_) {
+    plain_.reset();
+    tls_.reset();
+  }
   host_.Remove(*this);
 }
 
@@ -394,9 +442,9 @@ ConnectionFacts Connection::Facts() const {
   facts.remote = &remote_;
   if (peer_) facts.peer = peer_->name;
   if (own_) facts.own = own_->id.ToString();
-  if (to_plain_) {
-    facts.received_bytes = received().bytes();
-    facts.sent_bytes = sent().bytes();
+  if (carries()) {
+    facts.received_bytes = received();
+    facts.sent_bytes = sent();
   }
   facts.duration = host_.parts().loop.now() - accepted_at_;
   return facts;

@@ -15,6 +15,7 @@
 #include "proxy/forward/admission.h"
 #include "proxy/forward/flow.h"
 #include "proxy/forward/plan.h"
+#include "proxy/forward/service.h"
 #include "proxy/identity/peer_verifier.h"
 #include "proxy/telemetry/connection_log.h"
 #include "proxy/telemetry/counters.h"
@@ -22,11 +23,14 @@
 namespace signet::proxy {
 
 class Connection;
+struct HttpShared;
 
 // One listener as one worker sees it. Connections share it, also after it is gone.
 struct Lane {
   std::shared_ptr<const ListenerPlan> plan;        // of the latest reload; never null
   std::shared_ptr<const net::TlsContext> context;  // for the next handshake; null: no identity
+  // The same, offering HTTP/2 first; of outbound HTTP listeners.
+  std::shared_ptr<const net::TlsContext> http2_context;
   std::shared_ptr<ListenerCounters> counters;
   Cell* cell = nullptr;  // this worker's, inside `counters`
   bool removed = false;  // no longer configured
@@ -53,6 +57,7 @@ class ConnectionHost {
   const Parts& parts() const { return parts_; }
   const IdentityPtr& identity() const { return identity_; }  // null: none held
   const LimitsConfig& limits() const { return limits_; }
+  HttpShared& http() const { return *http_; }
   // Whoever can connect can be refused: that must neither fill the disk nor stop the loop.
   LogLimiter& refusal_lines() { return refusal_lines_; }
 
@@ -67,6 +72,7 @@ class ConnectionHost {
   Parts parts_;
   IdentityPtr identity_;
   LimitsConfig limits_;
+  HttpShared* http_ = nullptr;  // made with the host
 
  private:
   static constexpr std::uint32_t kRefusalLinesPerSecond = 20;
@@ -76,13 +82,13 @@ class ConnectionHost {
 enum class Phase { kAccepted, kHandshaking, kConnecting, kRelaying, kOver };
 
 // Inbound: accepted, handshaking, connecting, relaying. Outbound: accepted, connecting,
-// handshaking, relaying.
+// handshaking, relaying. With a service there is nothing to connect to.
 constexpr bool MayMove(Phase from, Phase to) {
   if (from == Phase::kOver) return false;
   if (to == Phase::kOver) return true;
   switch (from) {
     case Phase::kAccepted:
-      return to == Phase::kHandshaking || to == Phase::kConnecting;
+      return to == Phase::kHandshaking || to == Phase::kConnecting || to == Phase::kRelaying;
     case Phase::kHandshaking:
       return to == Phase::kConnecting || to == Phase::kRelaying;
     case Phase::kConnecting:
@@ -94,9 +100,9 @@ constexpr bool MayMove(Phase from, Phase to) {
   return false;
 }
 
-class Connection {
+class Connection : private ServiceOwner {
  public:
-  virtual ~Connection();
+  ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -105,6 +111,8 @@ class Connection {
   void DecideAgain();
   // Takes up what the last turn's budget cut short.
   void Continue();
+  // The listener is closed: finish what is in progress where the protocol says how.
+  void BeginDrain();
   // For the host: give way to a newer handshake; end at once.
   void YieldHandshake();
   void CutOrRefuse(Ending ending, Refusal refusal, std::string_view why);
@@ -135,6 +143,8 @@ class Connection {
   void BeginHandshake(UniqueFd socket);
   void BeginConnect();
   void BeginRelay();
+  // Carries a protocol instead of bytes, over the side that was accepted.
+  void BeginService();
   void Refuse(Refusal refusal, std::string_view why);
 
   // What the listener's rules, as they are now, say of the peer.
@@ -180,11 +190,13 @@ class Connection {
   }
   void Pump();
   void CountBytes();
+  void OnServiceEnd(Ending ending, bool orderly, std::string_view detail) override;
   void Cut(Ending ending, std::string_view detail);
   void End(bool orderly);
   ConnectionFacts Facts() const;
-  const Flow& received() const { return inbound() ? *to_plain_ : *to_tls_; }
-  const Flow& sent() const { return inbound() ? *to_tls_ : *to_plain_; }
+  bool carries() const { return service_ != nullptr || to_plain_.has_value(); }
+  std::uint64_t received() const;
+  std::uint64_t sent() const;
 
   ConnectionHost& host_;
   const std::shared_ptr<Lane> lane_;
@@ -212,6 +224,7 @@ class Connection {
   std::optional<TlsByteStream> tls_;
   std::optional<Flow> to_plain_;
   std::optional<Flow> to_tls_;
+  std::unique_ptr<Service> service_;
   std::uint64_t counted_received_ = 0;
   std::uint64_t counted_sent_ = 0;
 };

@@ -47,7 +47,9 @@ Worker::Worker(std::unique_ptr<net::EventLoop> loop, std::shared_ptr<const net::
       loop_(std::move(loop)),
       library_(std::move(library)),
       index_(parts.index),
-      workers_(parts.workers) {
+      workers_(parts.workers),
+      http_shared_(std::make_unique<HttpShared>(*this, parts.first_refusal)) {
+  http_ = http_shared_.get();
   thread_ = std::thread([this] { loop_->Run(); });
 }
 
@@ -86,6 +88,8 @@ void Worker::Drain(Done done) {
       }
       StopListening(*listener);
     }
+    for (auto next = connections_.begin(); next != connections_.end();)
+      (next++)->get()->BeginDrain();
     drained_ = done;
     if (connections_.empty()) std::exchange(drained_, nullptr)();
   });
@@ -96,6 +100,7 @@ void Worker::CutAll(Done done) {
     while (!connections_.empty())
       connections_.front()->CutOrRefuse(Ending::kDrained, Refusal::kShuttingDown,
                                         "the proxy is shutting down");
+    http_shared_->upstreams.CutAll();
     done();
   });
 }
@@ -150,29 +155,34 @@ void Worker::DecideAll() {
   // An end takes its connection off the list, never another one.
   for (auto next = connections_.begin(); next != connections_.end();)
     (next++)->get()->DecideAgain();
+  http_shared_->upstreams.DecideAgain();
 }
 
 void Worker::MakeContexts() {
-  server_context_ = nullptr;
+  server_context_ = http_server_context_ = nullptr;
   for (auto& [key, listener] : listeners_) {
     Lane& lane = *listener->lane;
-    lane.context = nullptr;
+    lane.context = lane.http2_context = nullptr;
     if (!identity_) continue;
+    const bool http = IsHttp(lane.plan->config.protocol);
     if (key.first == Direction::kOutbound) {
-      lane.context = MakeContext(lane);
+      lane.context = MakeContext(lane, http ? Alpn{"http/1.1"} : Alpn{});
+      if (http) lane.http2_context = MakeContext(lane, {"h2", "http/1.1"});
     } else {
-      if (!server_context_) server_context_ = MakeContext(lane);
-      lane.context = server_context_;
+      auto& shared = http ? http_server_context_ : server_context_;
+      if (!shared) shared = MakeContext(lane, http ? Alpn{"h2", "http/1.1"} : Alpn{});
+      lane.context = shared;
     }
   }
 }
 
-std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane) const {
+std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane, Alpn alpn) const {
   const bool client = lane.plan->config.direction == Direction::kOutbound;
   net::TlsOptions options;
   options.role = client ? net::TlsRole::kClient : net::TlsRole::kServer;
   options.client_certificate = net::ClientCertificate::kRequired;
   options.library = library_;
+  options.alpn = std::move(alpn);
   std::shared_ptr<const mesh::RequestPolicy> expected;
   if (client) expected = {lane.plan, &lane.plan->config.policy};
   auto verifier = std::make_shared<SvidVerifier>(identity_, std::move(expected), parts_.clock);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "proxy/forward/connection.h"
+#include "proxy/http/http_shared.h"
 
 namespace signet::proxy {
 
@@ -29,6 +30,7 @@ struct WorkerParts {
   const Logger& log;
   Admission& admission;
   ProxyCounters& counters;
+  std::uint64_t first_refusal = 0;  // random: where the serials of refusals begin
 };
 
 class Worker final : public ConnectionHost {
@@ -53,6 +55,7 @@ class Worker final : public ConnectionHost {
 
  private:
   struct Listener;
+  using Alpn = std::vector<std::string>;
 
   Worker(std::unique_ptr<net::EventLoop> loop, std::shared_ptr<const net::TlsLibrary> library,
          const WorkerParts& parts);
@@ -65,7 +68,7 @@ class Worker final : public ConnectionHost {
   void SwapIdentity(IdentityPtr identity);
   void DecideAll();
   void MakeContexts();
-  std::shared_ptr<const net::TlsContext> MakeContext(const Lane& lane) const;
+  std::shared_ptr<const net::TlsContext> MakeContext(const Lane& lane, Alpn alpn) const;
   void StopListening(Listener& listener);
   // True when more may be waiting.
   bool Accept(Listener& listener);
@@ -80,7 +83,8 @@ class Worker final : public ConnectionHost {
   const std::size_t index_;
   const std::size_t workers_;
   BufferPool buffers_{64};
-  std::shared_ptr<const net::TlsContext> server_context_;
+  std::unique_ptr<HttpShared> http_shared_;
+  std::shared_ptr<const net::TlsContext> server_context_, http_server_context_;
   std::map<ListenerKey, std::unique_ptr<Listener>> listeners_;
   std::list<std::unique_ptr<Connection>> connections_;
   std::list<Connection*> handshakes_;  // inbound ones in progress, oldest first

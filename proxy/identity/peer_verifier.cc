@@ -7,8 +7,7 @@
 
 namespace signet::proxy {
 SvidVerifier::SvidVerifier(IdentityPtr snapshot,
-                           std::shared_ptr<const mesh::RequestPolicy> expected,
-                           const Clock& clock)
+                           std::shared_ptr<const mesh::RequestPolicy> expected, const Clock& clock)
     : snapshot_(std::move(snapshot)), expected_(std::move(expected)), clock_(clock) {}
 
 Result<std::shared_ptr<const net::PeerIdentity>> SvidVerifier::Verify(

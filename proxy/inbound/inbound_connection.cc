@@ -12,7 +12,11 @@ void InboundConnection::Start() {
 }
 
 void InboundConnection::OnHandshakeDone() {
-  if (TakeSeat() && TakePeerSeat()) BeginConnect();
+  if (!TakeSeat() || !TakePeerSeat()) return;
+  if (IsHttp(lane().plan->config.protocol))
+    BeginService();
+  else
+    BeginConnect();
 }
 
 void InboundConnection::OnConnected(UniqueFd socket) {

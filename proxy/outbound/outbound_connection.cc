@@ -7,7 +7,11 @@ OutboundConnection::OutboundConnection(ConnectionHost& host, std::shared_ptr<Lan
     : Connection(host, std::move(lane), remote), accepted_(std::move(accepted)) {}
 
 void OutboundConnection::Start() {
-  if (HoldPlain(std::move(accepted_)) && HasIdentity() && TakeSeat()) BeginConnect();
+  if (!HoldPlain(std::move(accepted_)) || !HasIdentity() || !TakeSeat()) return;
+  if (IsHttp(lane().plan->config.protocol))
+    BeginService();
+  else
+    BeginConnect();
 }
 
 void OutboundConnection::OnConnected(UniqueFd socket) { BeginHandshake(std::move(socket)); }

@@ -1,5 +1,7 @@
 #include "proxy/telemetry/counters.h"
 
+#include <fmt/format.h>
+
 namespace signet::proxy {
 namespace {
 
@@ -79,6 +81,18 @@ void ProxyCounters::Export(const std::shared_ptr<ListenerCounters>& counters,
   counter("signet_proxy_accept_pauses_total",
           "Times accepting was paused because descriptors or memory ran out.", labels,
           [](const Cell& c) -> const Tally& { return c.accept_pauses; });
+  counter("signet_proxy_requests_total", "HTTP requests whose head was read.", labels,
+          [](const Cell& c) -> const Tally& { return c.requests; });
+  counter("signet_proxy_requests_malformed_total", "HTTP requests refused as malformed.", labels,
+          [](const Cell& c) -> const Tally& { return c.requests_malformed; });
+  for (std::size_t i = 0; i < kRequestEndCount; ++i)
+    counter("signet_proxy_requests_ended_total", "HTTP requests that ended, by how.",
+            With(labels, "how", RequestEndName(static_cast<RequestEnd>(i))),
+            [i](const Cell& c) -> const Tally& { return c.request_ends[i]; });
+  for (std::size_t i = 1; i < 6; ++i)
+    counter("signet_proxy_responses_total", "HTTP answers, by class of status.",
+            With(labels, "class", fmt::format("{}xx", i)),
+            [i](const Cell& c) -> const Tally& { return c.responses[i]; });
   metrics_.GaugeFrom(
       "signet_proxy_connections_active", "Connections being carried.",
       [counters] { return static_cast<double>(counters->Active()); }, labels);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "proxy/http/request_outcome.h"
 #include "proxy/telemetry/outcome.h"
 
 namespace signet::proxy {
@@ -42,6 +43,11 @@ struct alignas(64) Cell {
   Tally handshakes_failed;
   Tally accept_errors;
   Tally accept_pauses;  // times accepting was paused for want of descriptors or memory
+  // HTTP.
+  Tally requests;                                    // whose head was read
+  Tally requests_malformed;                          // refused before or while they were read
+  std::array<Tally, kRequestEndCount> request_ends;  // by RequestEnd
+  std::array<Tally, 6> responses;                    // by the status's first digit
 };
 
 class ListenerCounters {

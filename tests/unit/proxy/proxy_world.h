@@ -48,7 +48,7 @@ inline IdentityPtr MakeIdentity(std::uint64_t generation, const std::string& id,
 class World {
  public:
   explicit World(const std::string& yaml, std::size_t threads = 1) : yaml_threads_(threads) {
-    auto started = Proxy::Start(Read(yaml), {clock, log, metrics});
+    auto started = Proxy::Start(Read(yaml), {clock, log, metrics, random});
     if (!started) FAIL(started.error().Message());
     proxy = *std::move(started);
   }
@@ -122,6 +122,7 @@ class World {
   test::FakeClock clock;
   Logger log = Logger::Null();
   Metrics metrics;
+  OsRandom random;
   TestAuthority root{"spiffe://example.org"};
   std::uint64_t generation = 0;
   std::unique_ptr<Proxy> proxy;

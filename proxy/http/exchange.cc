@@ -1,0 +1,312 @@
+#include "proxy/http/exchange.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <utility>
+
+#include "proxy/http/identity_fields.h"
+#include "proxy/http/syntax.h"
+
+namespace signet::proxy {
+namespace {
+
+int StatusOfEnd(RequestEnd end) {
+  switch (end) {
+    case RequestEnd::kNotAllowed:
+      return 403;
+    case RequestEnd::kMalformed:
+    case RequestEnd::kAmbiguous:
+      return 400;
+    case RequestEnd::kUpstreamTimeout:
+      return 504;
+    case RequestEnd::kUpstreamBroken:
+      return 502;
+    case RequestEnd::kRequestTimeout:
+      return 408;
+    default:
+      return 503;
+  }
+}
+
+// gRPC's own table for answers that are not gRPC's (grpc/doc/http-grpc-status-mapping.md).
+int GrpcStatusOf(int status) {
+  switch (status) {
+    case 400:
+      return 13;
+    case 403:
+      return 7;
+    case 405:
+      return 12;
+    default:
+      return 14;
+  }
+}
+
+// RFC 9110, 9.2.2.
+bool IsIdempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
+         method == "PUT" || method == "DELETE";
+}
+
+int ReadGrpcStatus(const Fields& fields) {
+  const std::string_view text = fields.First("grpc-status");
+  int status = -1;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), status);
+  return read.ec == std::errc() ? status : -1;
+}
+
+}  // namespace
+
+std::string_view RequestEndName(RequestEnd end) {
+  static constexpr std::string_view kNames[kRequestEndCount] = {"answered",
+                                                                "tunnelled",
+                                                                "malformed",
+                                                                "not_allowed",
+                                                                "ambiguous",
+                                                                "cut",
+                                                                "upstream_unreachable",
+                                                                "upstream_overload",
+                                                                "upstream_timeout",
+                                                                "upstream_broken",
+                                                                "client_gone",
+                                                                "request_timeout"};
+  return kNames[static_cast<std::size_t>(end)];
+}
+
+bool IsGrpc(const Fields& fields) {
+  constexpr std::string_view kType = "application/grpc";
+  const std::string_view type = fields.First("content-type");
+  if (!EqualsIgnoreCase(type.substr(0, kType.size()), kType)) return false;
+  return type.size() == kType.size() || type[kType.size()] == '+' || type[kType.size()] == ';';
+}
+
+Exchange::Exchange(ExchangeHost& host, ServerStream& down, RequestHead request, bool request_whole)
+    : host_(host),
+      down_(&down),
+      request_(std::move(request)),
+      request_whole_(request_whole),
+      started_at_(host.now()),
+      active_at_(started_at_) {}
+
+bool Exchange::Start() {
+  // First what would lie to the application is gone, then what is left is judged, as it is
+  // forwarded.
+  StripIdentityFields(&request_.fields);
+  judged_fields_ = request_.fields.size();
+  if (request_.method == "CONNECT") {
+    Answer(StatusOfFault(HttpFault::kMethod), "CONNECT is not allowed here");
+    Over(RequestEnd::kMalformed, "CONNECT");
+    return false;
+  }
+  RequestVerdict verdict = host_.Judge(request_, judged_fields_);
+  if (!verdict.allowed) {
+    refusal_id_ = std::move(verdict.id);
+    Answer(StatusOfEnd(verdict.end), "refused by policy");
+    Over(verdict.end, verdict.reason);
+    return false;
+  }
+  if (const net::PeerIdentity* caller = host_.caller(); caller != nullptr)
+    AddIdentityFields(*caller, host_.own_name(), &request_.fields);
+  Ask(false);
+  return !over_;
+}
+
+void Exchange::Ask(bool fresh) {
+  UpstreamNeed need = host_.NeedOf(request_);
+  need.fresh = fresh;
+  waiting_ = true;
+  host_.upstreams().Want(request_, need, *this);
+}
+
+void Exchange::DecideAgain() {
+  if (over_) return;
+  RequestVerdict verdict = host_.Judge(request_, judged_fields_);
+  if (verdict.allowed) return;
+  refusal_id_ = std::move(verdict.id);
+  Cut(response_begun_ ? RequestEnd::kCut : verdict.end, verdict.reason);
+}
+
+void Exchange::Cut(RequestEnd end, std::string_view detail) {
+  if (over_) return;
+  if (waiting_) host_.upstreams().Withdraw(*this);
+  waiting_ = false;
+  if (up_ != nullptr) std::exchange(up_, nullptr)->Reset(StreamFault::kCancelled);
+  if (down_ != nullptr) {
+    if (response_begun_)
+      std::exchange(down_, nullptr)->Reset(StreamFault::kCancelled);
+    else
+      Answer(StatusOfEnd(end), RequestEndName(end));
+  }
+  Over(end, detail);
+}
+
+// ---- upstream
+
+void Exchange::OnUpstream(ClientCodec& codec, bool reused) {
+  waiting_ = false;
+  reused_ = reused;
+  const bool end = request_whole_ && early_body_.empty() && early_trailers_.empty();
+  up_ = &codec.Open(request_, end, up_events_);
+  if (end) return;
+  if (!early_body_.empty()) up_->SendData(std::exchange(early_body_, {}));
+  if (request_whole_)
+    up_->SendEnd(early_trailers_);
+  else if (up_->buffered() <= kStreamHighWater)
+    GiveBackRequest();
+}
+
+void Exchange::OnNoUpstream(const UpstreamFailure& failure) {
+  waiting_ = false;
+  Answer(StatusOfEnd(failure.end), "the upstream does not answer");
+  Over(failure.end, failure.why);
+}
+
+bool Exchange::MayTryAgain(StreamFault fault) const {
+  // What has a body may have been used up on the way; what is not idempotent may have been done,
+  // unless the peer says that it was not.
+  if (tried_again_ || response_begun_ || request_.body.kind != BodyKind::kNone) return false;
+  if (fault == StreamFault::kRefused) return true;
+  return fault == StreamFault::kConnection && reused_ && IsIdempotent(request_.method);
+}
+
+void Exchange::OnUpstreamFault(StreamFault fault) {
+  up_ = nullptr;
+  if (MayTryAgain(fault)) {
+    tried_again_ = true;
+    return Ask(true);
+  }
+  const RequestEnd end =
+      fault == StreamFault::kTimeout ? RequestEnd::kUpstreamTimeout : RequestEnd::kUpstreamBroken;
+  if (down_ != nullptr) {
+    if (response_begun_)
+      std::exchange(down_, nullptr)->Reset(fault);
+    else
+      Answer(StatusOfEnd(end), "the upstream broke off");
+  }
+  Over(end, fault == StreamFault::kProtocol ? "its answer is malformed" : "it broke off");
+}
+
+// ---- request
+
+void Exchange::OnRequestData(std::string_view data) {
+  active_at_ = host_.now();
+  outcome_.request_bytes += data.size();
+  request_held_ += data.size();
+  if (up_ == nullptr) {
+    early_body_.append(data);
+    return;
+  }
+  up_->SendData(data);
+  if (up_ != nullptr && up_->buffered() <= kStreamHighWater) GiveBackRequest();
+}
+
+void Exchange::OnRequestEnd(const Fields& trailers) {
+  active_at_ = host_.now();
+  request_whole_ = true;
+  Fields passed = trailers;
+  StripIdentityFields(&passed);
+  if (up_ != nullptr)
+    up_->SendEnd(passed);
+  else
+    early_trailers_ = std::move(passed);
+}
+
+void Exchange::OnCallerGone(StreamFault fault) {
+  down_ = nullptr;
+  if (waiting_) host_.upstreams().Withdraw(*this);
+  waiting_ = false;
+  if (up_ != nullptr) std::exchange(up_, nullptr)->Reset(StreamFault::kCancelled);
+  Over(fault == StreamFault::kProtocol ? RequestEnd::kMalformed : RequestEnd::kClientGone, {});
+}
+
+void Exchange::GiveBackRequest() {
+  if (down_ != nullptr && request_held_ > 0) down_->Consumed(std::exchange(request_held_, 0));
+}
+
+// ---- response
+
+void Exchange::OnResponseHead(ResponseHead head) {
+  active_at_ = host_.now();
+  if (down_ == nullptr) return;
+  StripIdentityFields(&head.fields);
+  if (head.informational()) return down_->SendHead(head, false);
+  response_begun_ = true;
+  outcome_.status = head.status;
+  outcome_.grpc_status = ReadGrpcStatus(head.fields);
+  tunnel_ = head.status == 101;
+  const bool end =
+      !tunnel_ && (head.body.kind == BodyKind::kNone ||
+                   (head.body.kind == BodyKind::kLength && head.body.content_length == 0));
+  ServerStream* down = end ? std::exchange(down_, nullptr) : down_;
+  down->SendHead(head, end);
+}
+
+void Exchange::OnResponseData(std::string_view data) {
+  active_at_ = host_.now();
+  outcome_.response_bytes += data.size();
+  if (down_ == nullptr) return;
+  down_->SendData(data);
+  response_held_ += data.size();
+  if (down_ != nullptr && down_->buffered() <= kStreamHighWater) GiveBackResponse();
+}
+
+void Exchange::OnResponseEnd(const Fields& trailers) {
+  up_ = nullptr;
+  if (const int status = ReadGrpcStatus(trailers); status >= 0) outcome_.grpc_status = status;
+  if (down_ != nullptr) {
+    Fields passed = trailers;
+    StripIdentityFields(&passed);
+    std::exchange(down_, nullptr)->SendEnd(passed);
+  }
+  Over(tunnel_ ? RequestEnd::kTunnelled : RequestEnd::kAnswered, {});
+}
+
+void Exchange::GiveBackResponse() {
+  active_at_ = host_.now();
+  if (up_ != nullptr && response_held_ > 0) up_->Consumed(std::exchange(response_held_, 0));
+}
+
+// ---- ends
+
+void Exchange::Answer(int status, std::string_view detail) {
+  if (down_ == nullptr) return;
+  ServerStream* down = std::exchange(down_, nullptr);
+  response_begun_ = true;
+  outcome_.status = status;
+  ResponseHead head;
+  head.status = status;
+  if (!refusal_id_.empty()) head.fields.Add("signet-request-id", refusal_id_);
+  if (IsGrpc(request_.fields)) {
+    // gRPC reads its own status only: trailers alone, with HTTP's 200.
+    head.status = outcome_.status = 200;
+    outcome_.grpc_status = GrpcStatusOf(status);
+    head.fields.Add("content-type", "application/grpc");
+    head.fields.Add("grpc-status", fmt::format("{}", outcome_.grpc_status));
+    head.fields.Add("grpc-message", refusal_id_.empty()
+                                        ? std::string(detail)
+                                        : fmt::format("{} (id {})", detail, refusal_id_));
+    return down->SendHead(head, true);
+  }
+  const std::string body =
+      refusal_id_.empty()
+          ? fmt::format("{} {}: {}\n", status, ReasonPhrase(status), detail)
+          : fmt::format("{} {}: {} (id {})\n", status, ReasonPhrase(status), detail, refusal_id_);
+  head.fields.Add("content-type", "text/plain");
+  head.fields.Add("content-length", fmt::format("{}", body.size()));
+  head.body = {BodyKind::kLength, body.size()};
+  down->SendHead(head, false);
+  down->SendData(body);
+  down->SendEnd({});
+}
+
+void Exchange::Over(RequestEnd end, std::string_view detail) {
+  if (std::exchange(over_, true)) return;
+  outcome_.end = end;
+  outcome_.id = refusal_id_;
+  outcome_.detail = detail;
+  outcome_.duration = host_.now() - started_at_;
+  host_.OnExchangeOver(*this, outcome_);
+}
+
+}  // namespace signet::proxy

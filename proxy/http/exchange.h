@@ -1,0 +1,134 @@
+// One request on its way through the proxy: decided, forwarded, answered. It stands between a
+// stream of the caller's connection and one of an upstream connection, passes bytes on as far as
+// the other side takes them, and holds none otherwise.
+//
+// Threads: one worker's. Ownership: by its host, which destroys it some time after
+// OnExchangeOver().
+#pragma once
+
+#include <string>
+
+#include "net/tls.h"
+#include "proxy/http/turn.h"
+#include "proxy/http/upstream.h"
+
+namespace signet::proxy {
+
+// What is said of a request before anything of it is forwarded. Deny is the zero value.
+struct RequestVerdict {
+  bool allowed = false;
+  RequestEnd end = RequestEnd::kNotAllowed;  // when it is not
+  std::string id;                            // for the caller and the log
+  std::string reason;                        // for the log alone
+};
+
+class Exchange;
+
+// What an exchange needs of the caller's connection.
+class ExchangeHost {
+ public:
+  virtual ~ExchangeHost() = default;
+  // `fields`: the first so many of request.fields are the caller's, what follows is ours.
+  virtual RequestVerdict Judge(const RequestHead& request, std::size_t fields) = 0;
+  // Whom the application is told of; null: nobody.
+  virtual const net::PeerIdentity* caller() const = 0;
+  virtual const std::string& own_name() const = 0;
+  virtual UpstreamNeed NeedOf(const RequestHead& request) const = 0;
+  virtual UpstreamSource& upstreams() = 0;
+  virtual SteadyTime now() const = 0;
+  virtual void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) = 0;
+};
+
+class Exchange final : public Mortal, private UpstreamWaiter {
+ public:
+  // `down` tells the exchange of its request by downstream(); `request_whole`: it has no body.
+  Exchange(ExchangeHost& host, ServerStream& down, RequestHead request, bool request_whole);
+
+  // Decides and sets out. False when it is over already.
+  bool Start();
+  // After rules, bundles or the identity changed.
+  void DecideAgain();
+  // Ends it: with an answer when none has begun.
+  void Cut(RequestEnd end, std::string_view detail);
+
+  StreamEvents& downstream() { return down_events_; }
+  const RequestHead& request() const { return request_; }
+  bool waits_for_upstream() const { return waiting_; }
+  // When a byte of it last moved.
+  SteadyTime active_at() const { return active_at_; }
+  SteadyTime started_at() const { return started_at_; }
+  bool response_begun() const { return response_begun_; }
+  bool request_whole() const { return request_whole_; }
+
+ private:
+  class DownEvents final : public StreamEvents {
+   public:
+    explicit DownEvents(Exchange& owner) : owner_(owner) {}
+    void OnData(std::string_view data) override { owner_.OnRequestData(data); }
+    void OnEnd(const Fields& trailers) override { owner_.OnRequestEnd(trailers); }
+    void OnFault(StreamFault fault) override { owner_.OnCallerGone(fault); }
+    void OnDrained() override { owner_.GiveBackResponse(); }
+
+   private:
+    Exchange& owner_;
+  };
+  class UpEvents final : public ClientStreamEvents {
+   public:
+    explicit UpEvents(Exchange& owner) : owner_(owner) {}
+    void OnHead(ResponseHead head) override { owner_.OnResponseHead(std::move(head)); }
+    void OnData(std::string_view data) override { owner_.OnResponseData(data); }
+    void OnEnd(const Fields& trailers) override { owner_.OnResponseEnd(trailers); }
+    void OnFault(StreamFault fault) override { owner_.OnUpstreamFault(fault); }
+    void OnDrained() override { owner_.GiveBackRequest(); }
+
+   private:
+    Exchange& owner_;
+  };
+
+  // UpstreamWaiter
+  void OnUpstream(ClientCodec& codec, bool reused) override;
+  void OnNoUpstream(const UpstreamFailure& failure) override;
+
+  void OnRequestData(std::string_view data);
+  void OnRequestEnd(const Fields& trailers);
+  void OnCallerGone(StreamFault fault);
+  void OnResponseHead(ResponseHead head);
+  void OnResponseData(std::string_view data);
+  void OnResponseEnd(const Fields& trailers);
+  void OnUpstreamFault(StreamFault fault);
+  void GiveBackRequest();
+  void GiveBackResponse();
+  void Ask(bool fresh);
+  bool MayTryAgain(StreamFault fault) const;
+  // Answers in the upstream's stead; nothing was sent yet.
+  void Answer(int status, std::string_view detail);
+  void Over(RequestEnd end, std::string_view detail);
+
+  ExchangeHost& host_;
+  ServerStream* down_;          // null: its part is over
+  ClientStream* up_ = nullptr;  // null: not there yet, or its part is over
+  DownEvents down_events_{*this};
+  UpEvents up_events_{*this};
+  RequestHead request_;
+  std::size_t judged_fields_ = 0;
+  std::string refusal_id_;
+  bool request_whole_;
+  bool waiting_ = false;
+  bool reused_ = false;
+  bool tried_again_ = false;
+  bool response_begun_ = false;
+  bool tunnel_ = false;
+  bool over_ = false;
+  std::string early_body_;  // came before the upstream stood
+  Fields early_trailers_;
+  std::size_t request_held_ = 0;   // bytes not yet given back to the caller's connection
+  std::size_t response_held_ = 0;  // … to the upstream one
+  RequestOutcome outcome_;
+  const SteadyTime started_at_;
+  SteadyTime active_at_;
+};
+
+// content-type says gRPC over HTTP/2.
+bool IsGrpc(const Fields& fields);
+
+}  // namespace signet::proxy

@@ -1,0 +1,41 @@
+// What a listener speaks, and how that is configured.
+//
+// Threads: values.
+#pragma once
+
+#include "base/config.h"
+#include "proxy/http/http_settings.h"
+
+namespace signet::proxy {
+
+enum class Protocol {
+  kTcp,   // bytes, whatever they are
+  kHttp,  // HTTP/1.1 and HTTP/2; what is neither is refused
+  kGrpc,  // HTTP/2 to the backend, and only gRPC requests
+};
+std::string_view ProtocolName(Protocol protocol);
+
+// What requests are sent on with. By TLS, HTTP/2 is a wish that the peer may not share.
+enum class UpstreamProtocol {
+  kSame,  // as the caller
+  kHttp1,
+  kHttp2,
+};
+
+constexpr bool IsHttp(Protocol protocol) {
+  return protocol == Protocol::kHttp || protocol == Protocol::kGrpc;
+}
+
+struct ProtocolConfig {
+  Protocol protocol = Protocol::kTcp;
+  UpstreamProtocol upstream = UpstreamProtocol::kSame;
+};
+
+// Reads `protocol` and `upstream_protocol` of a listener. `to_backend`: it is an inbound one, whose
+// upstream is plain, so that nobody can be asked what it speaks: HTTP/1.1 unless said otherwise.
+ProtocolConfig ReadProtocol(ConfigMap& listener, bool to_backend);
+
+// Reads `http` of the limits.
+HttpSettings ReadHttpSettings(ConfigMap& limits);
+
+}  // namespace signet::proxy
