@@ -35,6 +35,7 @@ python3                    layer checks and recorded cases
 python3-grpcio             recorded answers are compared over another gRPC client
 python3-protobuf           … its messages
 python3-cryptography       … and its certificates
+python3-h11                another reader of HTTP/1.1, to compare ours with
 LIST
       ;;
     demo) cat <<'LIST'
