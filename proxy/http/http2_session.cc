@@ -18,6 +18,16 @@ constexpr std::size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
 // Of a head beyond the limits so much more is read, to answer it; then its stream is reset.
 constexpr std::size_t kPatienceFactor = 4;
 
+bool AreGoodTrailers(const Http2Stream& stream) {
+  if (stream.too_large) return false;
+  for (std::size_t i = 0; i < stream.raw.size(); ++i) {
+    const Fields::Field field = stream.raw[i];
+    if (!MayBeTrailer(field.name) || !IsToken(field.name) || !IsFieldValue(field.value))
+      return false;
+  }
+  return true;
+}
+
 std::string_view Text(const std::uint8_t* bytes, std::size_t count) {
   return {reinterpret_cast<const char*>(bytes), count};
 }
@@ -263,9 +273,7 @@ int Http2Session::OnFrame(const void* untyped) {
 void Http2Session::EndIncoming(Http2Stream& stream) {
   StreamEvents* events = stream.events;
   if (events == nullptr) return;
-  for (std::size_t i = 0; i < stream.raw.size(); ++i) {
-    const Fields::Field field = stream.raw[i];
-    if (MayBeTrailer(field.name) && IsToken(field.name) && IsFieldValue(field.value)) continue;
+  if (!AreGoodTrailers(stream)) {
     stream.events = nullptr;
     Drop(stream, StreamFault::kProtocol);
     return events->OnFault(StreamFault::kProtocol);

@@ -83,6 +83,8 @@ void HttpService::OnMalformed(HttpFault fault) {
 }
 
 RequestVerdict HttpService::Judge(const RequestHead& request, std::size_t fields) {
+  if (config().protocol == Protocol::kGrpc && !IsGrpc(request.fields))
+    return {false, RequestEnd::kNotAllowed, {}, "this listener takes gRPC requests only"};
   if (config().direction == Direction::kOutbound) return {true, {}, {}, {}};
   std::vector<mesh::NameValue>& headers = shared().headers;
   headers.clear();

@@ -83,6 +83,20 @@ TEST_CASE("HTTP/2 to HTTP/1.1: no body, known length, HEAD, 204, interim answers
   REQUIRE(trailers.heads.size() == 2);
   CHECK(trailers.heads[1].at("x-sum") == "3");
   CHECK(world.backend.requests().back().trailers == std::vector<std::string>{"x-check: 5"});
+  for (const h2::List& bad :
+       {h2::List{{"authorization", "x"}}, h2::List{{"x", std::string(70'000, 'x')}}}) {
+    Http2Caller other(world.Call());
+    other.Headers(1, h2::Post(), false);
+    other.Data(1, "hello", false);
+    std::string block = h2::Block(bad);
+    int type = h2::kHeaders, flags = h2::kEndStream;
+    for (; !block.empty(); type = h2::kContinuation, flags = 0) {
+      const std::string part = block.substr(0, 16384);
+      block.erase(0, part.size());
+      other.Send(h2::Frame(type, flags | (block.empty() ? h2::kEndHeaders : 0), 1, part));
+    }
+    CHECK(other.Await(1).Status() != "200");
+  }
   h2::List sized = h2::Post("/sized");
   sized.push_back({"content-length", "5"});
   caller.Headers(9, sized, false);

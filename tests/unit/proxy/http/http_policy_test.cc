@@ -71,6 +71,24 @@ TEST_CASE("a gRPC request is refused in gRPC's way") {
   CHECK(backend.accepted() == 0);
 }
 
+TEST_CASE("a gRPC listener takes gRPC and nothing else") {
+  ScriptedBackend backend(kOk);
+  World world(
+      fmt::format("inbound: [{{name: web, listen: '127.0.0.1:0', forward: '{}', protocol: grpc, "
+                  "upstream_protocol: http1, allow: [{{id: '{}'}}]}}]\n",
+                  backend.address().ToString(), kShop));
+  world.Become(kWeb);
+  StreamClient caller = world.CallAs(kShop);
+  MessageReader reader(caller);
+  REQUIRE(caller.Send(Get()));
+  CHECK(reader.Next()->start_line == "HTTP/1.1 403 Forbidden");
+  REQUIRE(caller.Send(Get("/", "Content-Type: application/grpc-web\r\n")));
+  CHECK(reader.Next()->start_line == "HTTP/1.1 403 Forbidden");
+  CHECK(backend.accepted() == 0);
+  REQUIRE(caller.Send(Get("/", "Content-Type: application/grpc+proto\r\n")));
+  CHECK(reader.Next()->start_line == "HTTP/1.1 200 OK");
+}
+
 TEST_CASE("attack 21: the application sees the caller's identity from us and from nobody else") {
   ScriptedBackend backend(kOk);
   World world(HttpInboundYaml(backend.address(), "{id: 'spiffe://example.org/*'}"));
