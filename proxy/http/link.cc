@@ -10,8 +10,9 @@ using net::IoStatus;
 void Link::OnReady(std::uint32_t events) {
   const Turns::Scope turn(turns_);
   stream_.OnReady(events);
-  // Broken off while the codec takes no input: nothing else would notice.
-  if ((events & EPOLLERR) != 0) return End(LinkEnd::kBroken);
+  // Broken off while the codec takes no input: nothing else would notice. Else what came before the
+  // break is read first.
+  if ((events & EPOLLERR) != 0 && !codec_->wants_input()) return End(LinkEnd::kBroken);
   Pump();
 }
 
