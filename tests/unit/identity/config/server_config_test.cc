@@ -160,7 +160,9 @@ TEST_CASE("each refused value names its line and what to write") {
 }
 
 TEST_CASE("a key store in a token, in a credential and in memory arrive as configured") {
-  const auto with = [](const std::string& line) { return MustParse(std::string(kMinimal) + line + "\n"); };
+  const auto with = [](const std::string& line) {
+    return MustParse(std::string(kMinimal) + line + "\n");
+  };
   const auto token =
       with("key_store: {type: pkcs11, module: /m.so, token: t, pin_file: /pin, sessions: 3}")
           .key_store;
