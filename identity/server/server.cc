@@ -280,6 +280,10 @@ net::Health Server::State::Health() const {
   } else {
     can_issue = true;
   }
+  if (const Status writable = store->CheckWritable(); !writable) {
+    result.problems.push_back(writable.error().Message());
+    can_issue = false;
+  }
   const bool has_svid = now < identity->valid_until();
   if (!has_svid)
     result.problems.push_back("the server's own SVID has expired: agents cannot connect");

@@ -40,6 +40,9 @@ tl::unexpected<Error> FailWith(sqlite3* database, int code) {
     return Fail(Code::kResourceExhausted, kStoreFull,
                 text + "; free some space, changes are then accepted again");
   }
+  if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) {
+    return Fail(Code::kUnavailable, kStoreSyncFailed, text);
+  }
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

@@ -22,6 +22,7 @@ struct sqlite3_stmt;
 namespace signet::identity {
 
 inline constexpr Reason kStoreRefused{"database refused a row"};
+inline constexpr Reason kStoreSyncFailed{"changes could not be made durable"};
 
 // The use of one prepared statement; it is ready for its next use when this ends. A statement that
 // could not be prepared says so when it is stepped.

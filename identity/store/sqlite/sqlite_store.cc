@@ -140,6 +140,8 @@ Status SqliteStore::AppendIssuances(const std::vector<IssuanceRecord>& records) 
       [&](Connection& connection) { return SqliteIssuanceRows(connection).Append(records); });
 }
 
+Status SqliteStore::CheckWritable() const { return state_->writer.CheckWritable(); }
+
 Result<Revision> SqliteStore::LoadRevision() {
   const std::lock_guard lock(state_->reader_mutex);
   SIGNET_TRY(const std::int64_t value, state_->reader->QueryInteger("SELECT value FROM revision"));

@@ -41,6 +41,8 @@ class SqliteStore final : public Store {
   Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
                                                     std::size_t limit) override;
 
+  // Not a success once a sync has failed: every change is then refused until a restart.
+  Status CheckWritable() const;
   // Recomputes the issuance journal's hash chain; answers how many records it holds. Fails with
   // kIssuanceChainBroken (identity/audit/issuance_chain.h).
   Result<std::uint64_t> VerifyIssuanceChain();

@@ -25,6 +25,7 @@ Status SqliteWriter::Run(const std::function<Status(Connection&)>& work) {
   bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
+    SIGNET_RETURN_IF_ERROR(writable_);
     if (queue_.size() >= queue_limit_) return Fail(Code::kResourceExhausted, kStoreBusy);
     is_first = queue_.empty();
     queue_.push_back(&job);
@@ -34,6 +35,11 @@ Status SqliteWriter::Run(const std::function<Status(Connection&)>& work) {
   std::unique_lock lock(job.mutex);
   job.told.wait(lock, [&] { return job.done; });
   return std::move(job.outcome);
+}
+
+Status SqliteWriter::CheckWritable() const {
+  const std::lock_guard lock(mutex_);
+  return writable_;
 }
 
 void SqliteWriter::Loop() {
@@ -62,6 +68,14 @@ void SqliteWriter::RunGroup(std::deque<Job*>& group) {
     return;
   }
   if (connection_->InTransaction()) static_cast<void>(connection_->Execute("ROLLBACK"));
+  if (committed.error().reason == kStoreSyncFailed) {
+    const std::lock_guard lock(mutex_);
+    writable_ = Fail(Code::kUnavailable, kStoreSyncFailed,
+                     committed.error().detail +
+                         "; look after the disk, then start the server again: until then nothing "
+                         "is signed or changed");
+    committed = writable_;
+  }
   if (!std::exchange(failing_, true)) {
     log_.Error("changes could not be made durable; they were refused",
                {{"error", committed.error().Message()}});
@@ -72,6 +86,7 @@ void SqliteWriter::RunGroup(std::deque<Job*>& group) {
 }
 
 Status SqliteWriter::RunJobs(std::deque<Job*>& group) {
+  SIGNET_RETURN_IF_ERROR(CheckWritable());
   SIGNET_RETURN_IF_ERROR(connection_->Execute("BEGIN IMMEDIATE"));
   for (Job* job : group) SIGNET_RETURN_IF_ERROR(RunInSavepoint(*job));
   return {};

@@ -26,6 +26,11 @@ class SqliteWriter {
   // queue is full, with the work's own error, or with the commit's.
   Status Run(const std::function<Status(Connection&)>& work);
 
+  // Not a success from the first failed sync on: what the disk holds is no longer known, and a
+  // later sync that succeeds says nothing about it. Run() then fails with it at once, until a
+  // restart.
+  Status CheckWritable() const;
+
   // Whether the caller is within a piece of work; it may then use connection().
   bool OnWriterThread() const { return std::this_thread::get_id() == thread_.get_id(); }
   Connection& connection() { return *connection_; }
@@ -47,10 +52,11 @@ class SqliteWriter {
   std::unique_ptr<Connection> connection_;
   const std::size_t queue_limit_;
   const Logger& log_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<Job*> queue_;
   bool stopping_ = false;
+  Status writable_;
   bool failing_ = false;  // the last group failed; said in the log once
   std::thread thread_;
 };
