@@ -47,8 +47,10 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
       link_(world.dialer, *state_, world.clock),
       node_authority_(link_),
       svid_issuer_(link_),
-      keeper_(*state_, node_authority_, config.attest, world.clock, world.random, world.log,
-              world.metrics),
+      node_attestor_(
+          MakeNodeAttestor(config.node_attestor, {*state_, world.clock, world.random, world.log})),
+      keeper_({*state_, node_authority_, *node_attestor_}, config.attest, world.clock, world.random,
+              world.log, world.metrics),
       minter_(
           {cache_, svid_issuer_, interest_, world.clock, world.random, world.log, world.metrics},
           MintOptions{{}, config.most_svids}),
@@ -169,6 +171,12 @@ void Agent::OnConnected() {
 
 bool Agent::OnDenied(const Error& error) {
   if (AnswerTo(error) == DenialAnswer::kReattest) return Reattest();
+  // Evicted, and welcome again if its proof still is: a server that is away is asked later.
+  if (error.reason == kAgentNotAttested && keeper_.can_reattest()) {
+    const Status again = AttestAgain();
+    if (again || (again.error().reason != kAttestationRefused && again.error().reason != kNoProof))
+      return true;
+  }
   world_.log.Error(
       "the server denies this agent: everything held is erased; to let it join again, unban it on "
       "the "
@@ -187,12 +195,15 @@ bool Agent::OnDenied(const Error& error) {
   return false;
 }
 
+Status Agent::AttestAgain() {
+  SIGNET_RETURN_IF_ERROR(keeper_.AttestOnce());
+  cache_store_.OnAgentSvid();
+  return {};
+}
+
 bool Agent::Reattest() {
-  const Status attested = keeper_.AttestOnce();
-  if (attested) {
-    cache_store_.OnAgentSvid();
-    return true;
-  }
+  const Status attested = AttestAgain();
+  if (attested) return true;
   world_.log.Error(
       "the server wants this agent to attest again; SVIDs held are served while they last. Put a "
       "new join "

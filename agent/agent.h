@@ -26,7 +26,7 @@ enum class ExitCode : int {
   kClean = 0,
   kFailed = 1,
   kUsage = 2,
-  kNotAttested = 3,  // the join token is wrong, used up or expired, or there is none
+  kNotAttested = 3,  // the join token is wrong, used up or expired, or another proof was refused
   kDenied = 4,       // banned or evicted: everything held was erased
   kInUse = 5,        // data_dir or socket used by another process, or not usable
 };
@@ -65,6 +65,7 @@ class Agent {
   void OnConnected();
   void OnRenewed();
   bool OnDenied(const Error& error);
+  Status AttestAgain();
   bool Reattest();
   void ExportMetrics();
 
@@ -79,6 +80,7 @@ class Agent {
   ServerLink link_;
   SpireNodeAuthority node_authority_;
   SpireSvidIssuer svid_issuer_;
+  const std::unique_ptr<NodeAttestor> node_attestor_;
   NodeKeeper keeper_;
   Minter minter_;
   SyncWorker sync_;

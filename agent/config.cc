@@ -86,16 +86,18 @@ void ReadTrust(ConfigMap* root, AgentConfig* config) {
   config->attest.pin = pin;
 }
 
-void ReadToken(ConfigMap* root, const ConfigOverrides& overrides, AgentConfig* config) {
+JoinTokenOptions ReadToken(ConfigMap* root, const ConfigOverrides& overrides) {
+  JoinTokenOptions options;
   std::string token = root->String("join_token", "");
-  config->attest.token_path = root->String("join_token_file", "");
-  if (!token.empty() && !config->attest.token_path.empty())
+  options.token_path = root->String("join_token_file", "");
+  if (!token.empty() && !options.token_path.empty())
     root->Problem("join_token_file", "join_token and join_token_file are both set",
                   "keep join_token_file");
   if (!overrides.join_token.empty()) token = overrides.join_token;
-  if (token.empty()) return;
-  config->attest.token = std::make_shared<const SecretBytes>(AsBytes(token));
+  if (token.empty()) return options;
+  options.token = std::make_shared<const SecretBytes>(AsBytes(token));
   WipeBytes({reinterpret_cast<std::uint8_t*>(token.data()), token.size()});
+  return options;
 }
 
 void ReadDisk(ConfigMap* root, const ConfigOverrides& overrides, AgentConfig* config) {
@@ -169,7 +171,7 @@ AgentConfig ReadAll(ConfigMap root, const ConfigOverrides& overrides) {
   ReadServer(&root, &config);
   ReadSocket(&root, overrides, &config);
   ReadTrust(&root, &config);
-  ReadToken(&root, overrides, &config);
+  config.node_attestor = ReadNodeAttestor(&root, ReadToken(&root, overrides));
   ReadDisk(&root, overrides, &config);
   ReadAttestors(&root, &config);
   ReadLimits(&root, &config);

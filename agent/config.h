@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/attest/attestor_config.h"
 #include "agent/attest/node_keeper.h"
 #include "agent/attest/seal_key.h"
 #include "agent/endpoints/caller_table.h"
@@ -26,6 +27,7 @@ struct AgentConfig {
   SealKeySource seal_key;  // the default: data_dir/kek
   bool disk_cache = true;  // false: what is served is not kept for a restart
   AttestOptions attest;
+  NodeAttestorOptions node_attestor;
   UnixAttestorOptions unix_attestor;
   CallerLimits limits;
   std::size_t most_svids = 20'000;                   // held at once

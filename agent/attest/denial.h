@@ -12,7 +12,7 @@ inline constexpr Reason kAgentExpired{"agent SVID expired"};
 inline constexpr Reason kAgentNotActive{"agent SVID is not the active one"};
 inline constexpr Reason kAgentMustReattest{"agent must attest again"};
 inline constexpr Reason kAttestationRefused{"node attestation refused"};
-inline constexpr Reason kNoJoinToken{"no join token"};
+inline constexpr Reason kNoProof{"nothing to attest this node with"};
 
 enum class DenialAnswer {
   kNone,      // no denial

@@ -2,24 +2,12 @@
 
 #include <algorithm>
 
-#include "base/file.h"
 #include "ca/x509/request.h"
 
 namespace signet::agent {
 namespace {
 
-constexpr std::size_t kTokenLimit = 4096;
 constexpr Duration kLongestNap = std::chrono::seconds(5);  // the wall clock may be set meanwhile
-
-std::string TokenDigest(const SecretBytes& token) { return EncodeHex(ca::Sha256(token.view())); }
-
-SecretBytes WithoutSpace(const SecretBytes& text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  std::string_view rest = AsText(text.view());
-  while (!rest.empty() && kSpace.find(rest.front()) != rest.npos) rest.remove_prefix(1);
-  while (!rest.empty() && kSpace.find(rest.back()) != rest.npos) rest.remove_suffix(1);
-  return SecretBytes(AsBytes(rest));
-}
 
 // Whether no authority that the bundle still trusts stands at the end of the chain: it was tainted,
 // or is gone. Soon the server will not take this SVID any more.
@@ -33,10 +21,11 @@ bool IsDistrusted(const NodeIdentity& identity, const identity::Bundle& bundle) 
 
 }  // namespace
 
-NodeKeeper::NodeKeeper(NodeState& state, NodeAuthority& authority, AttestOptions options,
-                       const Clock& clock, Random& random, const Logger& log, Metrics& metrics)
-    : state_(state),
-      authority_(authority),
+NodeKeeper::NodeKeeper(const NodeParts& parts, AttestOptions options, const Clock& clock,
+                       Random& random, const Logger& log, Metrics& metrics)
+    : state_(parts.state),
+      authority_(parts.authority),
+      attestor_(parts.attestor),
       options_(std::move(options)),
       clock_(clock),
       random_(random),
@@ -56,31 +45,6 @@ Result<identity::Bundle> NodeKeeper::LoadTrust() const {
   return pinned;
 }
 
-Result<SecretBytes> NodeKeeper::ReadToken() const {
-  SecretBytes token;
-  if (options_.token) {
-    token = options_.token->Clone();
-  } else if (!options_.token_path.empty()) {
-    auto content = ReadSecretFile(options_.token_path, kTokenLimit);
-    if (!content && content.error().reason == kFilePermissionsLax) {
-      log_.Warn("the join token file is readable by others", {{"file", options_.token_path}});
-      SIGNET_TRY(const Bytes open, ReadFile(options_.token_path, kTokenLimit));
-      content = SecretBytes(open);
-    }
-    if (!content) return Fail(Code::kFailedPrecondition, kNoJoinToken, content.error().Message());
-    token = WithoutSpace(*content);
-  }
-  if (token.empty())
-    return Fail(
-        Code::kFailedPrecondition, kNoJoinToken,
-        "make one with `signet token create` and give it by --join-token or join_token_file");
-  if (TokenDigest(token) == state_.used_token())
-    return Fail(
-        Code::kFailedPrecondition, kNoJoinToken,
-        "the one given was used up by this agent; make a new one with `signet token create`");
-  return token;
-}
-
 Result<NodeIdentity> NodeKeeper::CheckChain(ca::Chain chain, ca::PrivateKey key,
                                             const identity::Bundle& bundle) const {
   const identity::BundleMap bundles{{options_.trust_domain, bundle}};
@@ -97,7 +61,8 @@ Result<NodeIdentity> NodeKeeper::CheckChain(ca::Chain chain, ca::PrivateKey key,
 }
 
 Status NodeKeeper::AttestOnce() {
-  SIGNET_TRY(const SecretBytes token, ReadToken());
+  const std::lock_guard attesting(attest_mutex_);
+  SIGNET_TRY(const auto proof, attestor_.Begin());
   SIGNET_TRY(const identity::Bundle trust, LoadTrust());
   // Before the token is spent: a server that cannot be verified must not cost one.
   SIGNET_TRY(const identity::Bundle bundle, authority_.FetchBundle(trust));
@@ -108,11 +73,11 @@ Status NodeKeeper::AttestOnce() {
   SIGNET_RETURN_IF_ERROR(state_.CheckRoom());
   SIGNET_TRY(auto key, ca::PrivateKey::Generate(ca::KeyType::kEcP256));
   SIGNET_TRY(const Bytes request, ca::MakeRequest(key));
-  SIGNET_TRY(auto chain, authority_.Attest(trust, token, request));
+  SIGNET_TRY(auto chain, authority_.Attest(trust, attestor_.type(), *proof, request));
   SIGNET_TRY(auto identity, CheckChain(std::move(chain), std::move(key), bundle));
   const std::string id = identity.id.ToString();
   const WallTime expires = identity.not_after();
-  SIGNET_RETURN_IF_ERROR(state_.SetIdentity(std::move(identity), bundle, TokenDigest(token)));
+  SIGNET_RETURN_IF_ERROR(state_.SetIdentity(std::move(identity), bundle, proof->spent()));
   log_.Info("node attested", {{"agent_id", id}, {"expires", FormatTime(expires)}});
   return {};
 }
@@ -122,7 +87,7 @@ Status NodeKeeper::AttestUntilDone() {
     Status done = AttestOnce();
     if (done) return done;
     const Reason& reason = done.error().reason;
-    if (reason == kAttestationRefused || reason == kNoJoinToken || reason == kTrustBundleUnusable)
+    if (reason == kAttestationRefused || reason == kNoProof || reason == kTrustBundleUnusable)
       return done;
     const Duration pause = DrawBackoff(failures, {}, random_);
     log_.Warn("node attestation not possible yet",
@@ -137,8 +102,12 @@ Status NodeKeeper::RenewOnce() {
   if (!current || !bundle) return Fail(Code::kFailedPrecondition, kAgentNotAttested);
   SIGNET_TRY(auto key, ca::PrivateKey::Generate(ca::KeyType::kEcP256));
   SIGNET_TRY(const Bytes request, ca::MakeRequest(key));
-  SIGNET_TRY(auto chain, authority_.Renew(request));
-  SIGNET_TRY(auto renewed, CheckChain(std::move(chain), std::move(key), *bundle));
+  auto chain = authority_.Renew(request);
+  // A node that can prove itself again is asked to, instead (SPIRE: AGENT_MUST_REATTEST).
+  if (!chain && chain.error().reason == kAgentMustReattest && attestor_.can_repeat())
+    return AttestOnce();
+  if (!chain) return Fail(chain.error());
+  SIGNET_TRY(auto renewed, CheckChain(*std::move(chain), std::move(key), *bundle));
   if (renewed.id != current->id)
     return Fail(Code::kInternal, kNodeSvidWrong,
                 renewed.id.ToString() + " instead of " + current->id.ToString());

@@ -1,5 +1,6 @@
-// Gets the node its identity and keeps it: attestation by join token when nothing is stored, then
-// renewal with the current SVID at half of its life, each time with a new key.
+// Gets the node its identity and keeps it: attestation when nothing is stored, then renewal with
+// the current SVID at half of its life, each time with a new key; by attestation again where the
+// server wants that.
 //
 // Threads: one of its own between Start() and Stop(), for renewals; everything public is safe from
 // any thread.
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "agent/attest/denial.h"
+#include "agent/attest/node_attestor.h"
 #include "agent/attest/node_authority.h"
 #include "agent/attest/node_state.h"
 #include "agent/attest/trust.h"
@@ -27,23 +29,30 @@ inline constexpr Reason kNodeSvidWrong{"agent SVID from the server is not usable
 
 struct AttestOptions {
   identity::TrustDomain trust_domain;
-  std::string trust_bundle_path;             // empty: by digest
-  std::optional<ca::Sha256Digest> pin;       // of one authority's DER
-  std::shared_ptr<const SecretBytes> token;  // null: from the file
-  std::string token_path;                    // read at each attempt; empty: none
+  std::string trust_bundle_path;        // empty: by digest
+  std::optional<ca::Sha256Digest> pin;  // of one authority's DER
+};
+
+// What a keeper works with; all of it outlives the keeper.
+struct NodeParts {
+  NodeState& state;
+  NodeAuthority& authority;
+  NodeAttestor& attestor;
 };
 
 class NodeKeeper {
  public:
-  NodeKeeper(NodeState& state, NodeAuthority& authority, AttestOptions options, const Clock& clock,
-             Random& random, const Logger& log, Metrics& metrics);
+  NodeKeeper(const NodeParts& parts, AttestOptions options, const Clock& clock, Random& random,
+             const Logger& log, Metrics& metrics);
   ~NodeKeeper();
 
   // Until attested: tries again, with growing full-jitter pauses, whenever the server could not be
-  // asked. Fails with kAttestationRefused, kNoJoinToken, or kStopped.
+  // asked. Fails with kAttestationRefused, kNoProof, or kStopped.
   Status AttestUntilDone();
-  // With a token that was not used up before; fails with kNoJoinToken when there is none.
+  // With a proof that was not used up before; fails with kNoProof when there is none.
   Status AttestOnce();
+  // Whether a lost identity can be had again without anybody's help.
+  bool can_reattest() const { return attestor_.can_repeat(); }
   // Over the current connection. The new SVID is stored before it is used, except when that fails
   // in the last third of the old one's life: then it is used, and stored when that works again.
   Status RenewOnce();
@@ -58,7 +67,6 @@ class NodeKeeper {
 
  private:
   Result<identity::Bundle> LoadTrust() const;
-  Result<SecretBytes> ReadToken() const;
   Result<NodeIdentity> CheckChain(ca::Chain chain, ca::PrivateKey key,
                                   const identity::Bundle& bundle) const;
   // False: stopped.
@@ -68,6 +76,7 @@ class NodeKeeper {
 
   NodeState& state_;
   NodeAuthority& authority_;
+  NodeAttestor& attestor_;
   const AttestOptions options_;
   const Clock& clock_;
   Random& random_;
@@ -75,6 +84,8 @@ class NodeKeeper {
   Counter& renewals_;
   Counter& failures_;
   std::function<void()> renewed_;
+
+  std::mutex attest_mutex_;  // held through an attestation: one at a time
 
   std::mutex mutex_;
   std::condition_variable changed_;

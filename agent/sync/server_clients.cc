@@ -6,6 +6,7 @@
 #include "agent/sync/bidi_call.h"
 #include "agent/sync/codec.h"
 #include "agent/sync/grpc_error.h"
+#include "identity/proof/nonce.h"
 #include "spire/api/server/agent/v1/agent.grpc.pb.h"
 #include "spire/api/server/bundle/v1/bundle.grpc.pb.h"
 #include "spire/api/server/svid/v1/svid.grpc.pb.h"
@@ -16,6 +17,8 @@ namespace {
 namespace agent_api = spire::api::server::agent::v1;
 namespace bundle_api = spire::api::server::bundle::v1;
 namespace svid_api = spire::api::server::svid::v1;
+
+constexpr std::size_t kMaxChallenges = 8;  // of one attestation
 
 std::chrono::system_clock::time_point CallDeadline() {
   return std::chrono::system_clock::now() + kCallTimeout;
@@ -56,6 +59,17 @@ bool IsRefusal(grpc::StatusCode code) {
   }
 }
 
+using AttestCall = BidiCall<agent_api::AttestAgentRequest, agent_api::AttestAgentResponse>;
+
+// Why an attestation ended without a result.
+tl::unexpected<Error> EndOf(AttestCall& call, AttestCall::Outcome outcome) {
+  if (outcome == AttestCall::Outcome::kTimeout) call.Cancel();
+  const grpc::Status status = call.Finish();
+  Error error = FromGrpc(status);
+  if (IsRefusal(status.error_code())) error.reason = kAttestationRefused;
+  return Fail(std::move(error));
+}
+
 }  // namespace
 
 IssueAnswer SpireSvidIssuer::Issue(const std::vector<MintRequest>& requests) {
@@ -94,31 +108,30 @@ Result<identity::Bundle> SpireNodeAuthority::FetchUnverifiedBundle() {
   return GetBundle(*connection);
 }
 
-Result<ca::Chain> SpireNodeAuthority::Attest(const identity::Bundle& trust,
-                                             const SecretBytes& token, const Bytes& request) {
-  using Call = BidiCall<agent_api::AttestAgentRequest, agent_api::AttestAgentResponse>;
+Result<ca::Chain> SpireNodeAuthority::Attest(const identity::Bundle& trust, std::string_view type,
+                                             NodeProof& proof, const Bytes& request) {
   SIGNET_TRY(const ConnectionPtr connection, link_.ConnectAnonymously(trust));
   const auto stub = agent_api::Agent::NewStub(connection->channel);
-  Call call([&](auto* context, auto* reactor) { stub->async()->AttestAgent(context, reactor); },
-            CallDeadline());
-  agent_api::AttestAgentRequest first;
-  first.mutable_params()->mutable_data()->set_type("join_token");
-  first.mutable_params()->mutable_data()->set_payload(ToString(token.view()));
-  first.mutable_params()->mutable_params()->set_csr(ToString(request));
-  call.Write(first);
-  agent_api::AttestAgentResponse answer;
-  const Call::Outcome outcome = call.Read(&answer, kCallTimeout);
-  if (outcome == Call::Outcome::kMessage) {
-    if (!answer.has_result())
+  AttestCall call(
+      [&](auto* context, auto* reactor) { stub->async()->AttestAgent(context, reactor); },
+      CallDeadline());
+  agent_api::AttestAgentRequest message;
+  message.mutable_params()->mutable_data()->set_type(std::string(type));
+  message.mutable_params()->mutable_data()->set_payload(std::string(proof.payload()));
+  message.mutable_params()->mutable_params()->set_csr(ToString(request));
+  for (std::size_t challenges = 0;; ++challenges) {
+    call.Write(message);
+    agent_api::AttestAgentResponse answer;
+    const auto outcome = call.Read(&answer, kCallTimeout);
+    if (outcome != AttestCall::Outcome::kMessage) return EndOf(call, outcome);
+    if (answer.has_result()) return ToChain(answer.result().svid());
+    if (answer.challenge().size() > identity::kMaxProofBytes || challenges >= kMaxChallenges)
       return Fail(Code::kFailedPrecondition, kAttestationRefused,
-                  "the server poses a challenge, which join tokens do not have");
-    return ToChain(answer.result().svid());
+                  "the server's challenges have no end, or are larger than 128 KiB");
+    SIGNET_TRY(auto response, proof.Respond(answer.challenge()));
+    message.Clear();
+    message.set_challenge_response(std::move(response));
   }
-  if (outcome == Call::Outcome::kTimeout) call.Cancel();
-  const grpc::Status status = call.Finish();
-  Error error = FromGrpc(status);
-  if (IsRefusal(status.error_code())) error.reason = kAttestationRefused;
-  return Fail(std::move(error));
 }
 
 Result<ca::Chain> SpireNodeAuthority::Renew(const Bytes& request) {

@@ -26,7 +26,7 @@ class SpireNodeAuthority final : public NodeAuthority {
   explicit SpireNodeAuthority(ServerLink& link) : link_(link) {}
   Result<identity::Bundle> FetchBundle(const identity::Bundle& trust) override;
   Result<identity::Bundle> FetchUnverifiedBundle() override;
-  Result<ca::Chain> Attest(const identity::Bundle& trust, const SecretBytes& token,
+  Result<ca::Chain> Attest(const identity::Bundle& trust, std::string_view type, NodeProof& proof,
                            const Bytes& request) override;
   Result<ca::Chain> Renew(const Bytes& request) override;
 

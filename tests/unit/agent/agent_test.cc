@@ -57,6 +57,10 @@ class ShiftedClock final : public Clock {
   std::atomic<Duration::rep> shift_{0};
 };
 
+JoinTokenOptions WithToken(const char* token) {
+  return {std::make_shared<const SecretBytes>(AsBytes(token)), {}};
+}
+
 const std::string kMine = "unix:uid:" + std::to_string(geteuid());
 
 struct World {
@@ -67,7 +71,7 @@ struct World {
     config.sync_interval = 100ms;
     config.attest.trust_domain = config.trust_domain;
     config.attest.pin = authority.root().fingerprint();
-    config.attest.token = std::make_shared<const SecretBytes>(AsBytes(FakeSpireServer::kToken));
+    config.node_attestor = WithToken(FakeSpireServer::kToken);
   }
   ~World() { StopAgent(); }
 
@@ -462,7 +466,7 @@ TEST_CASE("a data directory or a socket in use is refused, and no token is spent
 
 TEST_CASE("a wrong token ends the agent with its own exit code") {
   World world;
-  world.config.attest.token = std::make_shared<const SecretBytes>(AsBytes("wrong"));
+  world.config.node_attestor = WithToken("wrong");
   auto agent =
       Agent::Create(world.config, AgentWorld{world.dialer, world.clock, world.random, world.log,
                                              *(world.metrics = std::make_unique<Metrics>())});

@@ -41,7 +41,7 @@ TEST_CASE("what is not said has its default") {
   CHECK(config.sync_interval == 5s);
   CHECK_FALSE(config.unix_attestor.discover_path);
   CHECK_FALSE(config.metrics);
-  CHECK_FALSE(config.attest.token);
+  CHECK_FALSE(std::get<JoinTokenOptions>(config.node_attestor).token);
 }
 
 TEST_CASE("everything can be said") {
@@ -69,7 +69,7 @@ metrics: 127.0.0.1:0
   CHECK(config.socket_mode == 0770);
   REQUIRE(config.attest.pin);
   CHECK((*config.attest.pin)[0] == 0x9f);
-  CHECK(AsText(config.attest.token->view()) == "abc");
+  CHECK(AsText(std::get<JoinTokenOptions>(config.node_attestor).token->view()) == "abc");
   CHECK(config.unix_attestor.discover_path);
   CHECK(config.unix_attestor.sha256_limit == 1000);
   CHECK(config.limits.connections_per_uid == 5);
@@ -113,7 +113,7 @@ TEST_CASE("two sources of the join token are one too many; the command line wins
   const AgentConfig config =
       Read(std::string(kGood) + "join_token: a\n", &problems, {"b", "/tmp/other.sock"});
   REQUIRE(problems.empty());
-  CHECK(AsText(config.attest.token->view()) == "b");
+  CHECK(AsText(std::get<JoinTokenOptions>(config.node_attestor).token->view()) == "b");
   CHECK(config.socket == "/tmp/other.sock");
 }
 
@@ -134,4 +134,40 @@ TEST_CASE("the key-encryption key comes from a file, a credential or the keyring
   CHECK(source("credential:agent-kek", "") == "refused");
   for (const char* text : {"file:relative", "credential:../kek", "credential:.", "'keyring:'", "x"})
     CHECK(source(text) == "refused");
+}
+
+TEST_CASE("a node attests by one kind of proof, with SPIRE's names for its settings") {
+  const auto read = [](const std::string& more) {
+    ConfigProblems problems;
+    const auto config = Read(kGood + more, &problems);
+    CHECK(problems.Text().empty());
+    return config.node_attestor;
+  };
+  const auto x509pop = std::get<X509PopOptions>(
+      read("node_attestor: {x509pop: {certificate_path: /c, private_key_path: /k, "
+           "intermediates_path: /i}}\n"));
+  CHECK(x509pop.certificate_path == "/c");
+  CHECK(x509pop.private_key_path == "/k");
+  CHECK(x509pop.intermediates_path == "/i");
+  const auto sshpop = std::get<SshPopOptions>(read("node_attestor: {sshpop: {}}\n"));
+  CHECK(sshpop.host_key_path == "/etc/ssh/ssh_host_rsa_key");
+  CHECK(sshpop.host_cert_path == "/etc/ssh/ssh_host_rsa_key-cert.pub");
+  const auto http = std::get<HttpChallengeOptions>(
+      read("node_attestor: {http_challenge: {hostname: a.org, agentname: x, port: 8080, "
+           "advertised_port: 80}}\n"));
+  CHECK(http.host_name == "a.org");
+  CHECK(http.agent_name == "x");
+  CHECK(http.port == 8080);
+  CHECK(http.advertised_port == 80);
+  CHECK(std::holds_alternative<JoinTokenOptions>(read("")));
+  CHECK(std::holds_alternative<JoinTokenOptions>(
+      read("node_attestor: {join_token: {}}\njoin_token_file: /t\n")));
+}
+
+TEST_CASE("no proof, or two of them, or one beside a token, is a problem") {
+  CHECK(OnlyProblem("node_attestor: {}\n") == "0 kinds of proof are set");
+  CHECK(OnlyProblem("node_attestor: {sshpop: {}, http_challenge: {}}\n") ==
+        "2 kinds of proof are set");
+  CHECK(OnlyProblem("node_attestor: {sshpop: {}}\njoin_token_file: /t\n") ==
+        "a join token and another kind of proof are both set");
 }

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <future>
 
+#include "agent/attest/join_token_attestor.h"
 #include "agent/attest/node_keeper.h"
 #include "agent/attest/trust.h"
 #include "base/file.h"
@@ -40,14 +41,15 @@ class FakeNodeAuthority final : public NodeAuthority {
     return authority_->bundle();
   }
   Result<identity::Bundle> FetchUnverifiedBundle() override { return authority_->bundle(); }
-  Result<ca::Chain> Attest(const identity::Bundle&, const SecretBytes& token,
+  Result<ca::Chain> Attest(const identity::Bundle&, std::string_view, NodeProof& proof,
                            const Bytes& request) override {
     ++attestations;
-    if (AsText(token.view()) != "good")
+    if (proof.payload() != "good")
       return Fail(Code::kInvalidArgument, kAttestationRefused, "join token expired");
     return Certify(request);
   }
   Result<ca::Chain> Renew(const Bytes& request) override {
+    if (must_reattest) return Fail(Code::kPermissionDenied, kAgentMustReattest);
     if (away > 0) {
       --away;
       return Fail(Code::kUnavailable, Reason{"away"});
@@ -73,6 +75,7 @@ class FakeNodeAuthority final : public NodeAuthority {
   bool other_key = false;
   bool lose_answer = false;
   std::string active, issued;  // serial numbers
+  bool must_reattest = false;
   int away = 0;
   int attestations = 0;
   identity::Bundle trusted;
@@ -101,17 +104,19 @@ struct Fixture {
     REQUIRE(opened);
     state = std::move(*opened);
   }
-  NodeKeeper& Keep(AttestOptions options) {
-    options.trust_domain = ExampleOrg();
-    keeper = std::make_unique<NodeKeeper>(*state, server, std::move(options), clock, random, log,
+  NodeKeeper& Keep(JoinTokenOptions options) {
+    return KeepWith(std::make_unique<JoinTokenAttestor>(std::move(options), *state, log));
+  }
+  NodeKeeper& KeepWith(std::unique_ptr<NodeAttestor> with) {
+    keeper.reset();
+    attestor = std::move(with);
+    keeper = std::make_unique<NodeKeeper>(NodeParts{*state, server, *attestor},
+                                          AttestOptions{ExampleOrg(), {}, pin}, clock, random, log,
                                           metrics);
     return *keeper;
   }
-  AttestOptions WithToken(const std::string& token) {
-    AttestOptions options;
-    options.pin = authority.root().fingerprint();
-    options.token = std::make_shared<const SecretBytes>(AsBytes(token));
-    return options;
+  static JoinTokenOptions WithToken(const std::string& token) {
+    return {std::make_shared<const SecretBytes>(AsBytes(token)), {}};
   }
 
   TempDir dir;
@@ -121,8 +126,23 @@ struct Fixture {
   Metrics metrics;
   SigningAuthority authority{"example.org", clock.Now()};
   FakeNodeAuthority server{authority, clock};
+  ca::Sha256Digest pin = authority.root().fingerprint();
   std::unique_ptr<NodeState> state;
+  std::unique_ptr<NodeAttestor> attestor;
   std::unique_ptr<NodeKeeper> keeper;
+};
+
+// A proof that can be shown again and again.
+class RepeatableAttestor final : public NodeAttestor {
+ public:
+  class Proof final : public NodeProof {
+   public:
+    std::string_view payload() const override { return "good"; }
+    Result<std::string> Respond(std::string_view) override { return std::string(); }
+  };
+  std::string_view type() const override { return "repeatable"; }
+  bool can_repeat() const override { return true; }
+  Result<std::unique_ptr<NodeProof>> Begin() override { return std::make_unique<Proof>(); }
 };
 
 }  // namespace
@@ -153,11 +173,9 @@ TEST_CASE("a refused token ends the attempts; a server that is away does not") {
 
 TEST_CASE("without a token the error says how to get one") {
   Fixture f;
-  AttestOptions options;
-  options.pin = f.authority.root().fingerprint();
-  const Status none = f.Keep(options).AttestUntilDone();
+  const Status none = f.Keep(JoinTokenOptions()).AttestUntilDone();
   REQUIRE_FALSE(none);
-  CHECK(none.error().reason == kNoJoinToken);
+  CHECK(none.error().reason == kNoProof);
   CHECK(none.error().detail.find("signet token create") != std::string::npos);
 }
 
@@ -165,14 +183,11 @@ TEST_CASE("a token this node used up is not shown to the server again; a new fil
   Fixture f;
   const std::string path = f.dir.File("token");
   REQUIRE(WriteFileAtomically(path, AsBytes("good\n"), 0600));
-  AttestOptions options;
-  options.pin = f.authority.root().fingerprint();
-  options.token_path = path;
-  NodeKeeper& keeper = f.Keep(options);
+  NodeKeeper& keeper = f.Keep(JoinTokenOptions{nullptr, path});
   REQUIRE(keeper.AttestOnce());
   const Status again = keeper.AttestOnce();
   REQUIRE_FALSE(again);
-  CHECK(again.error().reason == kNoJoinToken);
+  CHECK(again.error().reason == kNoProof);
   CHECK(f.server.attestations == 1);
   REQUIRE(WriteFileAtomically(path, AsBytes("wrong\n"), 0600));
   CHECK(keeper.AttestOnce().error().reason == kAttestationRefused);
@@ -184,9 +199,8 @@ TEST_CASE("the pin decides which authority is trusted, whatever the server shows
   REQUIRE(f.server.trusted.x509_authorities.size() == 1);
   CHECK(f.server.trusted.x509_authorities[0].certificate == f.authority.root());
 
-  AttestOptions other = f.WithToken("good");
-  other.pin = ca::Sha256(AsBytes("another"));
-  const Status refused = f.Keep(other).AttestOnce();
+  f.pin = ca::Sha256(AsBytes("another"));
+  const Status refused = f.Keep(f.WithToken("other")).AttestOnce();
   REQUIRE_FALSE(refused);
   CHECK(f.server.attestations == 1);
 }
@@ -276,11 +290,28 @@ TEST_CASE("wherever a renewal is cut off, the agent comes back with an SVID the 
   CHECK(f.server.LetsIn(*f.state->identity()));
   CHECK_FALSE(std::filesystem::exists(f.dir.File("node.sealed.a1B2c3.tmp")));
   // And renews from there on, again and again.
-  f.Keep(AttestOptions{});
+  f.Keep(JoinTokenOptions());
   for (int i = 0; i < 3; ++i) {
     REQUIRE(f.keeper->RenewOnce());
     CHECK(f.server.LetsIn(*f.state->identity()));
   }
+}
+
+TEST_CASE("a node that the server wants to attest again does so, when its proof can be repeated") {
+  Fixture f;
+  REQUIRE(f.KeepWith(std::make_unique<RepeatableAttestor>()).AttestOnce());
+  const auto before = f.state->identity();
+  f.server.must_reattest = true;
+  REQUIRE(f.keeper->RenewOnce());
+  CHECK(f.server.attestations == 2);
+  CHECK_FALSE(f.state->identity()->chain == before->chain);
+
+  const auto kept = f.state->identity();
+  const Status refused = f.Keep(f.WithToken("good")).RenewOnce();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason == kAgentMustReattest);
+  CHECK(f.server.attestations == 2);
+  CHECK(f.state->identity() == kept);
 }
 
 TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {
