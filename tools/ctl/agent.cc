@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <functional>
+
 #include "spire/api/server/agent/v1/agent.grpc.pb.h"
 #include "tools/ctl/convert.h"
 
@@ -44,6 +46,21 @@ int ChangeAgent(const Session& session, const AgentOptions& options, std::string
   return kOk;
 }
 
+// Page by page.
+grpc::Status ForEachAgent(const Session& session, api::Agent::Stub& stub,
+                          api::ListAgentsRequest request,
+                          const std::function<void(const spire::api::types::Agent&)>& visit) {
+  request.set_page_size(kPageSize);
+  do {
+    api::ListAgentsResponse response;
+    const auto status = stub.ListAgents(NewCall(session.server).get(), request, &response);
+    if (!status.ok()) return status;
+    for (const auto& agent : response.agents()) visit(agent);
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return grpc::Status::OK;
+}
+
 }  // namespace
 
 int CreateToken(const Session& session, const TokenOptions& options) {
@@ -70,26 +87,21 @@ int CreateToken(const Session& session, const TokenOptions& options) {
 
 int ListAgents(const Session& session, const AgentOptions& filter) {
   constexpr std::string_view kDoing = "agent list";
-  auto channel = OpenChannel(session.server, kServer);
-  if (!channel) return ReportError(channel.error(), kDoing);
-  auto stub = api::Agent::NewStub(*channel);
   api::ListAgentsRequest request;
   FillFilter(filter, request.mutable_filter());
-  request.set_page_size(kPageSize);
   const std::int64_t now = UnixSeconds(session.clock->Now());
   Json list = Json::array();
   std::vector<std::vector<std::string>> rows;
-  do {
-    api::ListAgentsResponse response;
-    const auto status = stub->ListAgents(NewCall(session.server).get(), request, &response);
-    if (!status.ok()) return ReportStatus(status, kDoing);
-    for (const auto& agent : response.agents()) {
-      list.push_back(ToJson(agent));
-      rows.push_back({IdText(agent.id()), agent.attestation_type(), StateText(agent, now),
-                      Relative(agent.x509svid_expires_at(), now)});
-    }
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
+  auto channel = OpenChannel(session.server, kServer);
+  if (!channel) return ReportError(channel.error(), kDoing);
+  const auto status = ForEachAgent(
+      session, *api::Agent::NewStub(*channel), std::move(request),
+      [&](const spire::api::types::Agent& agent) {
+        list.push_back(ToJson(agent));
+        rows.push_back({IdText(agent.id()), agent.attestation_type(), StateText(agent, now),
+                        Relative(agent.x509svid_expires_at(), now)});
+      });
+  if (!status.ok()) return ReportStatus(status, kDoing);
   if (session.format == Format::kJson)
     Print(list.dump(2) + "\n");
   else if (rows.empty())
@@ -153,6 +165,42 @@ int BanAgent(const Session& session, const AgentOptions& options) {
 int EvictAgent(const Session& session, const AgentOptions& options) {
   return ChangeAgent<api::DeleteAgentRequest>(session, options, "agent evict", "evicted",
                                               &api::Agent::Stub::DeleteAgent);
+}
+
+int PurgeAgents(const Session& session, const PurgeOptions& options) {
+  constexpr std::string_view kDoing = "agent purge";
+  const auto expired_for = Seconds(options.expired_for, "--expired-for");
+  if (!expired_for) return ReportError(expired_for.error(), kDoing);
+  auto channel = OpenChannel(session.server, kServer);
+  if (!channel) return ReportError(channel.error(), kDoing);
+  const auto stub = api::Agent::NewStub(*channel);
+  api::ListAgentsRequest request;
+  request.mutable_filter()->mutable_by_banned()->set_value(false);
+  if (!options.include_tofu) request.mutable_filter()->mutable_by_can_reattest()->set_value(true);
+  const std::int64_t before = UnixSeconds(session.clock->Now()) - *expired_for;
+  std::vector<spire::api::types::SPIFFEID> expired;
+  auto status = ForEachAgent(session, *stub, std::move(request), [&](const auto& agent) {
+    if (agent.x509svid_expires_at() < before) expired.push_back(agent.id());
+  });
+  Json list = Json::array();
+  for (std::size_t i = 0; status.ok() && i < expired.size(); ++i) {
+    const std::string id = IdText(expired[i]);
+    if (!options.dry_run) {
+      api::DeleteAgentRequest removal;
+      *removal.mutable_id() = expired[i];
+      google::protobuf::Empty nothing;
+      status = stub->DeleteAgent(NewCall(session.server).get(), removal, &nothing);
+      if (!status.ok()) break;
+    }
+    list.push_back(Json{{"id", id}, {"result", options.dry_run ? "would be evicted" : "evicted"}});
+    if (session.format != Format::kJson)
+      Print(fmt::format("{} {}\n", options.dry_run ? "would evict" : "evicted", id));
+  }
+  if (session.format == Format::kJson) Print(list.dump(2) + "\n");
+  if (!status.ok()) return ReportStatus(status, kDoing);
+  if (session.format != Format::kJson && expired.empty())
+    Print(fmt::format("no agent's SVID ended {} ago or earlier\n", options.expired_for));
+  return kOk;
 }
 
 }  // namespace signet::ctl

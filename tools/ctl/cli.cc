@@ -29,6 +29,7 @@ struct Parsed {
   EntryOptions entry;
   std::vector<std::string> entry_ids;
   AgentOptions agent;
+  PurgeOptions purge;
   bool only_banned = false;
   FetchOptions fetch;
   MintOptions mint;
@@ -146,6 +147,14 @@ void AddAgentCommands(CLI::App* app, Parsed* p) {
   one("show", "Show one agent", ShowAgent);
   one("ban", "Refuse an agent for good: it loses its identity and cannot join again", BanAgent);
   one("evict", "Remove an agent: it must join anew", EvictAgent);
+  CLI::App* purge = AddCommand(agent, p, "purge", "Evict the agents whose SVIDs ended long ago",
+                               [p] { return PurgeAgents(p->session, p->purge); });
+  purge->add_option("--expired-for", p->purge.expired_for, "How long ago at least")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  purge->add_flag("--include-tofu", p->purge.include_tofu,
+                  "Also those that cannot attest again: they need a new token then");
+  purge->add_flag("--dry-run", p->purge.dry_run, "Only say which");
 }
 
 void AddSvidCommands(CLI::App* app, Parsed* p) {

@@ -56,6 +56,14 @@ int CountAgents(const Session& session, const AgentOptions& filter);
 int BanAgent(const Session& session, const AgentOptions& options);
 int EvictAgent(const Session& session, const AgentOptions& options);
 
+struct PurgeOptions {
+  std::string expired_for = "30d";
+  bool include_tofu = false;  // also those that cannot attest again
+  bool dry_run = false;
+};
+// Evicts the agents whose SVIDs ended at least that long ago; banned ones stay.
+int PurgeAgents(const Session& session, const PurgeOptions& options);
+
 int ShowBundle(const Session& session, const std::string& format);
 struct BundleOptions {
   std::string trust_domain;  // of listing: only this one; empty: all
