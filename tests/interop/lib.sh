@@ -400,6 +400,7 @@ server {
   log_level = "INFO"
   ca_ttl = "24h"
   default_x509_svid_ttl = "1h"
+  agent_ttl = "${spire_server_agent_ttl:-1h}"
   ratelimit {
     attestation = false
     signing = false
@@ -420,12 +421,24 @@ plugins {
   NodeAttestor "join_token" {
     plugin_data {}
   }
+$(more_spire_attestors "${spire_server_attestors:-}")
 }
 EOF
   start spire-server "$peers/spire-server" run -config "$dir/server.conf"
   spire_server_pid=$started_pid
   wait_started "$spire_server_pid" \
     "spire_cli $spire_server_socket healthcheck && port_is_open $spire_server_port" "spire-server"
+}
+
+# What SPIRE's programs attest nodes with: "NAME HCL" of the agent, lines of that of the server.
+spire_agent_attestor="join_token "
+spire_server_attestors=
+
+more_spire_attestors() { # LINES
+  local name data
+  while read -r name data; do
+    [[ -z $name ]] || printf '  NodeAttestor "%s" {\n    plugin_data { %s }\n  }\n' "$name" "$data"
+  done <<<"$1"
 }
 
 # spire_cli SOCKET COMMAND... [FLAG...]: SPIRE's own command line on an admin socket.
@@ -454,8 +467,8 @@ agent {
   log_level = "INFO"
 }
 plugins {
-  NodeAttestor "join_token" {
-    plugin_data {}
+  NodeAttestor "${spire_agent_attestor%% *}" {
+    plugin_data { ${spire_agent_attestor#* } }
   }
   KeyManager "disk" {
     plugin_data {

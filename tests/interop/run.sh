@@ -17,6 +17,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$interop_dir/checks.sh"
 # shellcheck source=federation.sh
 source "$interop_dir/federation.sh"
+# shellcheck source=node_proofs.sh
+source "$interop_dir/node_proofs.sh"
 
 signet_bin=${SIGNET_BIN:-$interop_dir/../../build/release/bin}
 readonly signet_bin
@@ -78,6 +80,7 @@ socket: $signet_agent_socket
 trust_bundle: $bundle
 attestors: {unix: {discover_path: true}}
 sync_interval: 5s
+${signet_agent_more:-}
 EOF
   if [[ -n $token ]]; then
     printf 'join_token: %s\n' "$token" >>"$dir/agent.yaml"
@@ -365,8 +368,9 @@ test_certificates() {
 
 # ----------------------------------------------------------------------------------------------
 
-readonly all_tests=(spire_agent spire_server spire_cli spire_cli_agents spire_cli_local_authority
-  libraries proxy_inbound proxy_outbound certificates federation_endpoint federation_client oidc_discovery)
+readonly all_tests=(spire_agent spire_agent_proofs spire_server spire_server_proofs spire_cli spire_cli_agents
+  spire_cli_local_authority libraries proxy_inbound proxy_outbound certificates federation_endpoint federation_client
+  oidc_discovery)
 # Faces that are not served yet (docs/compatibility.md): not run unless named, and said so each time.
 readonly not_yet=(sds)
 
