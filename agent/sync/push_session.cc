@@ -33,6 +33,8 @@ sync_api::SubscribeRequest MakeApplied(const Snapshot& snapshot) {
 }
 
 // The error that stands for "the stream ended; why is in its status".
+constexpr Duration kGoodbyeTimeout = std::chrono::seconds(5);
+
 Error Ended() { return Error{Code::kUnavailable, kServerAway, {}}; }
 
 }  // namespace
@@ -76,11 +78,20 @@ Error PushSession::Follow() {
     Status handled;
     if (response.has_batch()) handled = OnBatch(response.batch());
     if (response.has_digest()) handled = OnDigest(response.digest());
-    if (response.has_denied())
-      return Error{Code::kPermissionDenied, kAgentBanned,
-                   EscapeForLog(response.denied().reason(), 256)};
+    if (response.has_denied()) return WhyDenied(EscapeForLog(response.denied().reason(), 256));
     if (!handled) return handled.error();
   }
+}
+
+// The status that follows says which denial it is; without it the worst is meant.
+Error PushSession::WhyDenied(std::string text) {
+  sync_api::SubscribeResponse nothing;
+  Error banned{Code::kPermissionDenied, kAgentBanned, std::move(text)};
+  if (call_.Read(&nothing, kGoodbyeTimeout) != Call::Outcome::kEnded) return banned;
+  const grpc::Status status = call_.Finish();
+  if (status.ok()) return banned;
+  Error why = FromGrpc(status);
+  return AnswerTo(why) == DenialAnswer::kErase ? why : banned;
 }
 
 Status PushSession::OnBatch(const sync_api::Batch& batch) {

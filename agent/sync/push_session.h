@@ -34,6 +34,7 @@ class PushSession {
  private:
   using Call = BidiCall<signet::sync::v1::SubscribeRequest, signet::sync::v1::SubscribeResponse>;
   Error Follow();
+  Error WhyDenied(std::string text);
   Status OnBatch(const signet::sync::v1::Batch& batch);
   Status OnDigest(const signet::sync::v1::Digest& digest);
 
