@@ -46,6 +46,7 @@ class ServerProcess {
   ProcessEnd Stop();
 
   Process& process() { return *process_; }
+  pid_t process_id() const { return process_->pid(); }
   const std::string& config_path() const { return config_path_; }
   const std::string& folder() const { return folder_.path(); }
   const std::string& data_dir() const { return data_dir_; }
