@@ -25,6 +25,7 @@
 #include "identity/api/sync_hub.h"
 #include "identity/api/trust_domain_service.h"
 #include "identity/server/admin_listener.h"
+#include "identity/server/authority_health.h"
 #include "identity/server/authority_keeper.h"
 #include "identity/server/bundle_publisher.h"
 #include "identity/server/health_board.h"
@@ -272,13 +273,14 @@ net::Health Server::State::Health() const {
   net::Health result;
   result.problems = board.Problems();
   const auto now = clock.Now();
-  bool can_issue = false;
-  if (const auto active = keeper->Active(); !active) {
-    result.problems.push_back("no authority can sign");
-  } else if (now >= active->certificate().not_after()) {
-    result.problems.push_back("the active authority has expired");
-  } else {
-    can_issue = true;
+  const auto active = keeper->Active();
+  bool can_issue = active != nullptr && now < active->certificate().not_after();
+  const auto slots = keeper->Slots();
+  for (std::string& problem : AuthorityProblems(kX509Authority, slots, now))
+    result.problems.push_back(std::move(problem));
+  if (jwt_issuer != nullptr) {
+    for (std::string& problem : AuthorityProblems(kJwtAuthority, slots, now))
+      result.problems.push_back(std::move(problem));
   }
   if (const Status writable = store->CheckWritable(); !writable) {
     result.problems.push_back(writable.error().Message());
