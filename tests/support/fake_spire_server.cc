@@ -191,7 +191,7 @@ struct FakeSpireServer::State final : agent_api::Agent::Service,
     }
     return grpc::Status::OK;
   }
-  grpc::Status BatchNewX509SVID(grpc::ServerContext*,
+  grpc::Status BatchNewX509SVID(grpc::ServerContext* context,
                                 const svid_api::BatchNewX509SVIDRequest* request,
                                 svid_api::BatchNewX509SVIDResponse* response) override {
     const std::lock_guard lock(mutex);
@@ -199,6 +199,10 @@ struct FakeSpireServer::State final : agent_api::Agent::Service,
     changed.notify_all();
     if (denial != Denial::PermissionDeniedDetails_Reason_UNKNOWN) return Denied();
     if (refuse_to_mint) return {grpc::INTERNAL, "out of order"};
+    if (pause.count() > 0) {
+      context->AddTrailingMetadata("grpc-retry-pushback-ms", std::to_string(pause.count()));
+      return {grpc::RESOURCE_EXHAUSTED, "too many at once"};
+    }
     for (const auto& params : request->params()) {
       auto* result = response->add_results();
       const auto entry = entries.find(params.entry_id());
@@ -279,6 +283,7 @@ struct FakeSpireServer::State final : agent_api::Agent::Service,
   std::map<std::string, types::Entry> entries;
   Denial denial = Denial::PermissionDeniedDetails_Reason_UNKNOWN;
   bool token_used = false, refuse_to_mint = false, away = false, truthful = true;
+  std::chrono::milliseconds pause{0};
   std::uint64_t revision = 1, acknowledged = 0;
   int digests = 0, subscriptions = 0, full_subscriptions = 0, mints = 0, renewals = 0;
   std::unique_ptr<grpc::Server> server;
@@ -371,6 +376,11 @@ void FakeSpireServer::Deny(Denial reason) {
 void FakeSpireServer::RefuseToMint(bool refuse) {
   const std::lock_guard lock(state_->mutex);
   state_->refuse_to_mint = refuse;
+}
+
+void FakeSpireServer::AskForPause(std::chrono::milliseconds pause) {
+  const std::lock_guard lock(state_->mutex);
+  state_->pause = pause;
 }
 
 std::uint64_t FakeSpireServer::revision() const {

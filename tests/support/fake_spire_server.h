@@ -53,6 +53,8 @@ class FakeSpireServer {
   void Deny(spire::api::types::PermissionDeniedDetails::Reason reason);
   // BatchNewX509SVID fails with INTERNAL.
   void RefuseToMint(bool refuse);
+  // BatchNewX509SVID fails with RESOURCE_EXHAUSTED and asks for this pause; zero: no more.
+  void AskForPause(std::chrono::milliseconds pause);
 
   std::uint64_t revision() const;
   std::uint64_t acknowledged() const;  // the highest revision applied

@@ -10,7 +10,9 @@ section "Issuing, in process: floor (verify + sign) and a request's way to a cer
 section "Issuing, through gRPC and mTLS with the journal on (beside SPIRE's server when SIGNET_SPIRE_SERVER names one)"
 "$BIN/bench_mint"
 section "Entry created -> SVID on the workload's open stream"
-"$BIN/bench_propagation" --rounds 100 --others 100
+"$BIN/bench_propagation" --rounds 100 --others 100 --streams 100
+section "An agent on its node: memory, first answers, crowds, rotation, restart"
+"$BIN/bench_agent"
 section "Registry of 100,000 entries over SQLite"
 "$BIN/bench_registry"
 section "Handshakes and records, both ends in one process"

@@ -414,6 +414,19 @@ TEST_CASE("while minting fails a waiting workload waits, and is served when it w
   REQUIRE(stream.Next());
 }
 
+TEST_CASE("a server that asks for a pause gets it") {
+  World world;
+  world.server.AskForPause(1500ms);
+  world.server.Put("a", "/a", {kMine});
+  world.StartAgent();
+  SvidStream stream(world.config.socket);
+  REQUIRE(world.server.WaitUntil([&] { return world.server.mints() >= 1; }));
+  const auto begun = std::chrono::steady_clock::now();
+  world.server.AskForPause(0ms);
+  REQUIRE(stream.Next());
+  CHECK(std::chrono::steady_clock::now() - begun > 1200ms);
+}
+
 TEST_CASE("a workload that never reads holds up nobody and is merged to the latest") {
   World world;
   world.server.Put("a", "/a", {kMine});
