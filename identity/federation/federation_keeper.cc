@@ -127,7 +127,7 @@ struct FederationKeeper::State {
   // With `mutex` held: the one to look at next; null: none.
   Watched* NextDue();
   // Looks at the endpoint and stores what it serves, with `lock` open meanwhile and
-  // watched->running set.
+  // watched->running set. `trust_domain` must be no part of `watched`.
   Status Look(const TrustDomain& trust_domain, std::unique_lock<std::mutex>& lock);
   Result<bool> FetchAndStore(const Watched& watched, std::string* etag);
   Status Permit(const net::SocketAddress& address) const;
@@ -214,7 +214,9 @@ void FederationKeeper::State::Work() {
       changed.wait_for(lock, std::min<Duration>(next->due - now, kLongestNap));
       continue;
     }
-    (void)Look(next->source.relationship.trust_domain, lock);
+    // A copy: the relationship may be replaced while its endpoint is looked at.
+    const TrustDomain due(next->source.relationship.trust_domain);
+    (void)Look(due, lock);
   }
 }
 
@@ -286,8 +288,8 @@ void FederationKeeper::State::Note(const TrustDomain& trust_domain, Watched* one
   }
 }
 
-Status FederationKeeper::State::Look(const TrustDomain& named, std::unique_lock<std::mutex>& lock) {
-  const TrustDomain trust_domain = named;
+Status FederationKeeper::State::Look(const TrustDomain& trust_domain,
+                                     std::unique_lock<std::mutex>& lock) {
   Watched& mark = watched.at(trust_domain);
   mark.running = true;
   const Watched copy = mark;
