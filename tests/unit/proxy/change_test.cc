@@ -114,7 +114,8 @@ TEST_CASE("an address that another process listens on is refused, not shared") {
   const auto address = *first.proxy->ListenAddress(Direction::kInbound, "web");
   const std::string same = fmt::format(
       "inbound: [{{name: web, listen: '{}', forward: '127.0.0.1:1'}}]", address.ToString());
-  const auto second = Proxy::Start(first.Read(same), {first.clock, first.log, first.metrics, first.random});
+  const auto second =
+      Proxy::Start(first.Read(same), {first.clock, first.log, first.metrics, first.random});
   REQUIRE_FALSE(second);
   CHECK(second.error().reason == net::kListenFailed);
 }
