@@ -5,7 +5,6 @@
 #include <charconv>
 #include <utility>
 
-#include "proxy/http/identity_fields.h"
 #include "proxy/http/syntax.h"
 
 namespace signet::proxy {
@@ -106,8 +105,8 @@ bool Exchange::Start() {
     Over(verdict.end, verdict.reason);
     return false;
   }
-  if (const net::PeerIdentity* caller = host_.caller(); caller != nullptr)
-    AddIdentityFields(*caller, host_.own_name(), &request_.fields);
+  if (const CallerFields* caller = host_.caller_fields(); caller != nullptr)
+    caller->AddTo(&request_.fields);
   Ask(false);
   return !over_;
 }

@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "net/tls.h"
+#include "proxy/http/identity_fields.h"
 #include "proxy/http/turn.h"
 #include "proxy/http/upstream.h"
 
@@ -31,8 +31,7 @@ class ExchangeHost {
   // `fields`: the first so many of request.fields are the caller's, what follows is ours.
   virtual RequestVerdict Judge(const RequestHead& request, std::size_t fields) = 0;
   // Whom the application is told of; null: nobody.
-  virtual const net::PeerIdentity* caller() const = 0;
-  virtual const std::string& own_name() const = 0;
+  virtual const CallerFields* caller_fields() const = 0;
   virtual UpstreamNeed NeedOf(const RequestHead& request) const = 0;
   virtual UpstreamSource& upstreams() = 0;
   virtual SteadyTime now() const = 0;

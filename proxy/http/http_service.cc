@@ -23,9 +23,11 @@ HttpService::HttpService(ConnectionHost& host, ServiceOwner& owner, ByteStream& 
     : host_(host),
       owner_(owner),
       caller_(std::move(caller)),
-      own_name_(caller_.own ? caller_.own->id.ToString() : std::string()),
       link_(host.http().turns, stream, *this, Link::Role::kServer),
-      waiting_since_(host.parts().loop.now()) {}
+      waiting_since_(host.parts().loop.now()) {
+  if (caller_.peer && caller_.own)
+    caller_fields_ = CallerFields::Of(*caller_.peer, caller_.own->id.ToString());
+}
 
 HttpService::~HttpService() {
   host_.parts().loop.Cancel(timer_);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <list>
+#include <optional>
 
 #include "proxy/forward/connection.h"
 #include "proxy/forward/service.h"
@@ -61,8 +62,9 @@ class HttpService final : public Service,
 
   // ExchangeHost
   RequestVerdict Judge(const RequestHead& request, std::size_t fields) override;
-  const net::PeerIdentity* caller() const override { return caller_.peer.get(); }
-  const std::string& own_name() const override { return own_name_; }
+  const CallerFields* caller_fields() const override {
+    return caller_fields_ ? &*caller_fields_ : nullptr;
+  }
   UpstreamNeed NeedOf(const RequestHead& request) const override;
   UpstreamSource& upstreams() override { return *this; }
   SteadyTime now() const override { return host_.parts().loop.now(); }
@@ -89,7 +91,7 @@ class HttpService final : public Service,
   ConnectionHost& host_;
   ServiceOwner& owner_;
   const HttpCaller caller_;
-  const std::string own_name_;
+  std::optional<CallerFields> caller_fields_;  // of a caller with an identity
   Link link_;
   std::unique_ptr<Codec> codec_;
   std::list<std::unique_ptr<Exchange>> exchanges_;

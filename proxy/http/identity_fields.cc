@@ -17,12 +17,18 @@ std::size_t StripIdentityFields(Fields* fields) {
   });
 }
 
-void AddIdentityFields(const net::PeerIdentity& caller, std::string_view own, Fields* fields) {
-  std::string value = "By=";
-  value.append(own).append(";Hash=").append(EncodeHex(caller.chain.front().fingerprint()));
-  value.append(";URI=").append(caller.name);
-  fields->Add(kClientCert, value);
-  fields->Add(kClientId, caller.name);
+CallerFields CallerFields::Of(const net::PeerIdentity& caller, std::string_view own) {
+  CallerFields made;
+  made.client_cert.append("By=").append(own).append(";Hash=");
+  made.client_cert.append(EncodeHex(caller.chain.front().fingerprint()));
+  made.client_cert.append(";URI=").append(caller.name);
+  made.client_id = caller.name;
+  return made;
+}
+
+void CallerFields::AddTo(Fields* fields) const {
+  fields->Add(kClientCert, client_cert);
+  fields->Add(kClientId, client_id);
 }
 
 }  // namespace signet::proxy

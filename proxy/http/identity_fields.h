@@ -14,8 +14,15 @@ namespace signet::proxy {
 // interface cannot tell apart. Answers how many. Serves heads and trailers.
 std::size_t StripIdentityFields(Fields* fields);
 
-// "By=<own>;Hash=<SHA-256 of the caller's leaf>;URI=<caller>" and the caller's SPIFFE ID. SPIFFE
-// IDs hold no character that Envoy's form would have to quote.
-void AddIdentityFields(const net::PeerIdentity& caller, std::string_view own, Fields* fields);
+// What one caller's requests are given: made once a connection.
+struct CallerFields {
+  // "By=<own>;Hash=<SHA-256 of the caller's leaf>;URI=<caller>". SPIFFE IDs hold no character that
+  // Envoy's form would have to quote.
+  static CallerFields Of(const net::PeerIdentity& caller, std::string_view own);
+  void AddTo(Fields* fields) const;
+
+  std::string client_cert;
+  std::string client_id;  // the caller's SPIFFE ID
+};
 
 }  // namespace signet::proxy
