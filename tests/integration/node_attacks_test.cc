@@ -146,19 +146,20 @@ TEST_CASE("A1: odd keys get no certificate, nor do requests that nobody signed")
   server.Start();
   const TestIdentity agent = MakeAgent(server);
   const auto channel = server.Tls(&agent);
-  const auto refused = [&](const Bytes& csr) {
+  const auto refused = [&](const std::string& what, const Bytes& csr) {
+    CAPTURE(what);
     const auto status = Renew(*channel, csr);
     CHECK(status.error_code() == grpc::INVALID_ARGUMENT);
   };
-  refused(GreedyRequest(dir, {"-newkey", "ed25519"}));
-  refused(GreedyRequest(dir, {"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"}));
-  refused(GreedyRequest(dir, {"-newkey", "rsa:1024"}));
-  refused(GreedyRequest(dir, {"-newkey", "rsa", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt",
-                              "rsa_keygen_pubexp:3"}));
+  refused("P-521", GreedyRequest(dir, {"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"}));
+  refused("RSA-1024", GreedyRequest(dir, {"-newkey", "rsa:1024"}));
+  Openssl(dir, {"genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt",
+                "rsa_keygen_pubexp:3", "-out", dir.File("small.key")});
+  refused("RSA, e = 3", GreedyRequest(dir, {"-key", dir.File("small.key")}));
   Bytes forged = GreedyRequest(dir, kP256);
   forged.back() ^= 1;
-  refused(forged);
-  refused(Bytes{0x30, 0x00});
+  refused("another signature", forged);
+  refused("no request", Bytes{0x30, 0x00});
   CHECK(Renew(*channel, GreedyRequest(dir, kP256)).ok());
 }
 
@@ -224,9 +225,18 @@ TEST_CASE("A10: requests of 10 MB and 10,000 names cost the server a look at the
 
 TEST_CASE("A10: half-open handshakes and nodes that never answer keep no other node out") {
   TempDir dir;
-  Openssl(dir, {"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", dir.File("key.pem"), "-out", dir.File("ca.pem"), "-subj", "/CN=x",
-                "-addext", "keyUsage=critical,digitalSignature,keyCertSign", "-days", "30"});
+  const auto ec = [&](std::vector<std::string> arguments, const std::string& name) {
+    arguments.insert(arguments.end(),
+                     {"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                      dir.File(name + ".key"), "-subj", "/CN=" + name});
+    Openssl(dir, arguments);
+  };
+  ec({"req", "-x509", "-out", dir.File("ca.pem"), "-days", "30"}, "ca");
+  ec({"req", "-out", dir.File("node.csr")}, "node");
+  WriteText(dir.File("ext"), "keyUsage=critical,digitalSignature\n");
+  Openssl(dir, {"x509", "-req", "-in", dir.File("node.csr"), "-CA", dir.File("ca.pem"), "-CAkey",
+                dir.File("ca.key"), "-CAcreateserial", "-days", "30", "-extfile", dir.File("ext"),
+                "-outform", "DER", "-out", dir.File("node.der")});
   ServerProcess server(SIGNET_BIN,
                        "ratelimit: {attestation: false}\nnode_attestors: {x509pop: {"
                        "ca_bundle_path: " +
@@ -244,11 +254,10 @@ TEST_CASE("A10: half-open handshakes and nodes that never answer keep no other n
   const auto channel = server.Tls();
   REQUIRE(channel);
   const auto stub = agent_api::Agent::NewStub(channel);
-  Openssl(dir, {"x509", "-in", dir.File("ca.pem"), "-outform", "DER", "-out", dir.File("ca.der")});
   agent_api::AttestAgentRequest request;
   request.mutable_params()->mutable_data()->set_type("x509pop");
   request.mutable_params()->mutable_data()->set_payload(
-      "{\"certificates\":[\"" + EncodeBase64(AsBytes(ReadText(dir.File("ca.der")))) + "\"]}");
+      "{\"certificates\":[\"" + EncodeBase64(AsBytes(ReadText(dir.File("node.der")))) + "\"]}");
   request.mutable_params()->mutable_params()->set_csr("not looked at yet");
   struct Waiting {
     std::unique_ptr<grpc::ClientContext> context = std::make_unique<grpc::ClientContext>();
