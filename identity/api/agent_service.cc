@@ -90,8 +90,8 @@ void AgentService::RegisterForAdmins(Router* router) {
                        }));
   router->AddUnary(Path("CreateJoinToken"),
                    Unary<agent::CreateJoinTokenRequest, types::JoinToken>(
-                       [this](const Caller&, const agent::CreateJoinTokenRequest& request) {
-                         return CreateJoinToken(request);
+                       [this](const Caller& caller, const agent::CreateJoinTokenRequest& request) {
+                         return CreateJoinToken(caller, request);
                        }));
 }
 
@@ -142,20 +142,20 @@ Result<NodePtr> AgentService::Find(const types::SPIFFEID* proto) const {
 
 Status AgentService::Ban(const Caller& caller, const types::SPIFFEID* proto) {
   SIGNET_TRY(auto node, Find(proto));
-  SIGNET_RETURN_IF_ERROR(registry_.BanNode(node->id));
+  SIGNET_RETURN_IF_ERROR(registry_.BanNode(node->id, caller.AsActor()));
   log_.Info("agent banned", {{"agent", node->id.ToString()}, {"by", caller.Name()}});
   return {};
 }
 
 Status AgentService::Delete(const Caller& caller, const types::SPIFFEID* proto) {
   SIGNET_TRY(auto node, Find(proto));
-  SIGNET_RETURN_IF_ERROR(registry_.DeleteNode(node->id));
+  SIGNET_RETURN_IF_ERROR(registry_.DeleteNode(node->id, caller.AsActor()));
   log_.Info("agent deleted", {{"agent", node->id.ToString()}, {"by", caller.Name()}});
   return {};
 }
 
 Result<types::JoinToken> AgentService::CreateJoinToken(
-    const agent::CreateJoinTokenRequest& request) {
+    const Caller& caller, const agent::CreateJoinTokenRequest& request) {
   if (request.ttl() <= 0) return Invalid("ttl is required, you must provide one");
   if (request.token().size() > kMaxTokenBytes)
     return Invalid("token: longer than " + std::to_string(kMaxTokenBytes) + " bytes");
@@ -169,7 +169,8 @@ Result<types::JoinToken> AgentService::CreateJoinToken(
   response.set_expires_at(UnixSeconds(clock_.Now()) + request.ttl());
   auto added = registry_.AddJoinToken({.digest = JoinTokenDigest(response.value()),
                                        .expires_at = response.expires_at(),
-                                       .agent_path = alias ? alias->path() : std::string()});
+                                       .agent_path = alias ? alias->path() : std::string()},
+                                      caller.AsActor());
   if (!added) {
     // A value that is taken is INTERNAL, as SPIRE answers it.
     const auto code =
@@ -178,17 +179,18 @@ Result<types::JoinToken> AgentService::CreateJoinToken(
   }
   if (alias) {
     SIGNET_TRY(auto agent_id, JoinTokenAgentId(registry_.trust_domain(), response.value()));
-    SIGNET_RETURN_IF_ERROR(CreateAlias(agent_id, *alias));
+    SIGNET_RETURN_IF_ERROR(CreateAlias(caller, agent_id, *alias));
   }
   return response;
 }
 
-Status AgentService::CreateAlias(const SpiffeId& agent_id, const SpiffeId& alias) {
+Status AgentService::CreateAlias(const Caller& caller, const SpiffeId& agent_id,
+                                 const SpiffeId& alias) {
   Entry entry;
   entry.spiffe_id = alias;
   entry.parent_id = agent_id;
   entry.selectors = {IdSelector(agent_id)};
-  const auto outcomes = registry_.CreateEntries({std::move(entry)});
+  const auto outcomes = registry_.CreateEntries({std::move(entry)}, caller.AsActor());
   const auto& status = outcomes.front().status;
   if (status || status.error().code == Code::kAlreadyExists) return {};
   return Fail(InContext("failed to create join token registration entry", status.error().code,
@@ -203,14 +205,17 @@ Result<types::X509SVID> AgentService::Renew(const Caller& caller,
     return Fail(Code::kPermissionDenied, kReattestInstead);
   SIGNET_TRY(auto svid,
              IssueAgentSvid(issuer_, caller, caller.id, AsBytes(request.params().csr())));
-  auto stored = registry_.ChangeNode(caller.id, [&](Node& node) -> Status {
-    if (node.banned())
-      return Fail(Code::kPermissionDenied, kCallDenied,
-                  "the agent was banned or deleted meanwhile");
-    node.new_serial = svid.leaf.SerialDecimal();
-    node.new_serial_expires_at = UnixSeconds(svid.leaf.not_after());
-    return {};
-  });
+  auto stored = registry_.ChangeNode(
+      caller.id,
+      [&](Node& node) -> Status {
+        if (node.banned())
+          return Fail(Code::kPermissionDenied, kCallDenied,
+                      "the agent was banned or deleted meanwhile");
+        node.new_serial = svid.leaf.SerialDecimal();
+        node.new_serial_expires_at = UnixSeconds(svid.leaf.not_after());
+        return {};
+      },
+      caller.AsActor());
   if (!stored) return Fail(stored.error());
   types::X509SVID response;
   WriteSvid(svid, caller.id, &response);
@@ -224,13 +229,16 @@ Status AgentService::PostStatus(const Caller& caller, const agent::PostStatusReq
   if (request.agent_version().empty()) return {};
   const auto node = registry_.FindNode(caller.id);
   if (node && node->agent_version == request.agent_version()) return {};
-  auto stored = registry_.ChangeNode(caller.id, [&](Node& changed) -> Status {
-    if (changed.banned())
-      return Fail(Code::kPermissionDenied, kCallDenied,
-                  "the agent was banned or deleted meanwhile");
-    changed.agent_version = request.agent_version();
-    return {};
-  });
+  auto stored = registry_.ChangeNode(
+      caller.id,
+      [&](Node& changed) -> Status {
+        if (changed.banned())
+          return Fail(Code::kPermissionDenied, kCallDenied,
+                      "the agent was banned or deleted meanwhile");
+        changed.agent_version = request.agent_version();
+        return {};
+      },
+      caller.AsActor());
   if (!stored) return Fail(stored.error());
   return {};
 }

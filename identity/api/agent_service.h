@@ -45,8 +45,8 @@ class AgentService {
   Status Ban(const Caller& caller, const spire::api::types::SPIFFEID* id);
   Status Delete(const Caller& caller, const spire::api::types::SPIFFEID* id);
   Result<spire::api::types::JoinToken> CreateJoinToken(
-      const spire::api::server::agent::v1::CreateJoinTokenRequest& request);
-  Status CreateAlias(const SpiffeId& agent, const SpiffeId& alias);
+      const Caller& caller, const spire::api::server::agent::v1::CreateJoinTokenRequest& request);
+  Status CreateAlias(const Caller& caller, const SpiffeId& agent, const SpiffeId& alias);
   Result<spire::api::types::X509SVID> Renew(
       const Caller& caller, const spire::api::server::agent::v1::RenewAgentRequest& request);
   Status PostStatus(const Caller& caller,

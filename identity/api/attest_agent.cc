@@ -204,7 +204,8 @@ SelectorSet AttestAgent::Selectors(std::string_view type, const NodeAttributes& 
 }
 
 // Whether the node may join. A join token is spent here, with the node stored in one transaction.
-Status AttestAgent::Admit(const Params& params, const NodeAttributes& attributes) {
+Status AttestAgent::Admit(const Caller& caller, const Params& params,
+                          const NodeAttributes& attributes) {
   const auto csr = AsBytes(params.params().csr());
   if (attributes.token_digest.empty()) {
     if (auto known = CheckKnown(params.data().type(), attributes); !known)
@@ -213,7 +214,8 @@ Status AttestAgent::Admit(const Params& params, const NodeAttributes& attributes
     return {};
   }
   auto taken = parts_.registry.AttestWithToken(
-      attributes.token_digest, [&](const JoinToken&) -> Result<Node> {
+      attributes.token_digest,
+      [&](const JoinToken&) -> Result<Node> {
         SIGNET_RETURN_IF_ERROR(CheckKnown(params.data().type(), attributes));
         SIGNET_TRY(auto request, ReadCsr(csr));
         Node node;
@@ -222,47 +224,52 @@ Status AttestAgent::Admit(const Params& params, const NodeAttributes& attributes
         node.serial = kNoSerial;
         node.selectors = Selectors(params.data().type(), attributes);
         return node;
-      });
+      },
+      caller.AsActor());
   if (taken) return {};
   const auto code =
       taken.error().code == Code::kNotFound ? Code::kInvalidArgument : taken.error().code;
   return Fail(InContext(kAttestFailed, code, taken.error()));
 }
 
-Status AttestAgent::Store(const Params& params, const NodeAttributes& attributes,
-                          const IssuedSvid& svid) {
+Status AttestAgent::Store(const Caller& caller, const Params& params,
+                          const NodeAttributes& attributes, const IssuedSvid& svid) {
   const bool token = !attributes.token_digest.empty();
-  auto stored = parts_.registry.ChangeNode(attributes.id, [&](Node& node) -> Status {
-    const bool known = !node.attestation_type.empty();
-    if (known ? node.banned() : token) return Refused("the agent was banned or deleted meanwhile");
-    if (known && attributes.first_use_only)
-      return Refused("the attestation data has already been used to attest an agent");
-    node.attestation_type = params.data().type();
-    const auto ends = UnixSeconds(svid.leaf.not_after());
-    // Who attests again while its SVID lasts goes on with that one until the new one is in use.
-    if (known && !token && node.serial_expires_at > UnixSeconds(parts_.clock.Now())) {
-      node.new_serial = svid.leaf.SerialDecimal();
-      node.new_serial_expires_at = ends;
-    } else {
-      node.serial = svid.leaf.SerialDecimal();
-      node.serial_expires_at = ends;
-      node.new_serial.clear();
-      node.new_serial_expires_at = 0;
-    }
-    node.selectors = Selectors(params.data().type(), attributes);
-    node.can_reattest = attributes.can_reattest;
-    return {};
-  });
+  auto stored = parts_.registry.ChangeNode(
+      attributes.id,
+      [&](Node& node) -> Status {
+        const bool known = !node.attestation_type.empty();
+        if (known ? node.banned() : token)
+          return Refused("the agent was banned or deleted meanwhile");
+        if (known && attributes.first_use_only)
+          return Refused("the attestation data has already been used to attest an agent");
+        node.attestation_type = params.data().type();
+        const auto ends = UnixSeconds(svid.leaf.not_after());
+        // Who attests again while its SVID lasts goes on with that one until the new one is in use.
+        if (known && !token && node.serial_expires_at > UnixSeconds(parts_.clock.Now())) {
+          node.new_serial = svid.leaf.SerialDecimal();
+          node.new_serial_expires_at = ends;
+        } else {
+          node.serial = svid.leaf.SerialDecimal();
+          node.serial_expires_at = ends;
+          node.new_serial.clear();
+          node.new_serial_expires_at = 0;
+        }
+        node.selectors = Selectors(params.data().type(), attributes);
+        node.can_reattest = attributes.can_reattest;
+        return {};
+      },
+      caller.AsActor());
   if (!stored) return Fail(stored.error());
   return {};
 }
 
 Result<AttestAgent::AttestResult> AttestAgent::Join(const Caller& caller, const Params& params,
                                                     const NodeAttributes& attributes) {
-  SIGNET_RETURN_IF_ERROR(Admit(params, attributes));
+  SIGNET_RETURN_IF_ERROR(Admit(caller, params, attributes));
   SIGNET_TRY(auto svid,
              IssueAgentSvid(parts_.issuer, caller, attributes.id, AsBytes(params.params().csr())));
-  SIGNET_RETURN_IF_ERROR(Store(params, attributes, svid));
+  SIGNET_RETURN_IF_ERROR(Store(caller, params, attributes, svid));
   parts_.log.Info("agent attested", {{"agent", attributes.id.ToString()},
                                      {"attestor", params.data().type()},
                                      {"remote", caller.remote}});

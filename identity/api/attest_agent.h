@@ -62,10 +62,11 @@ class AttestAgent {
 
   Result<AttestResult> Join(const Caller& caller, const Params& params,
                             const NodeAttributes& attributes);
-  Status Admit(const Params& params, const NodeAttributes& attributes);
+  Status Admit(const Caller& caller, const Params& params, const NodeAttributes& attributes);
   Status CheckKnown(std::string_view type, const NodeAttributes& attributes) const;
   SelectorSet Selectors(std::string_view type, const NodeAttributes& attributes) const;
-  Status Store(const Params& params, const NodeAttributes& attributes, const IssuedSvid& svid);
+  Status Store(const Caller& caller, const Params& params, const NodeAttributes& attributes,
+               const IssuedSvid& svid);
 
   // False: too many wait.
   bool StartWaiting(const StreamCall* call, std::weak_ptr<StreamCall> weak, SteadyTime until);

@@ -90,6 +90,10 @@ constexpr MethodRule kRules[] = {
     {"/grpc.health.v1.Health/Watch", kLocal, true},
     {"/grpc.health.v1.Health/List", kLocal, true},
 
+    {"/signet.audit.v1.Audit/ListRecords", kAdmin},
+    {"/signet.audit.v1.Audit/GetCheckpoint", kAdmin},
+    {"/signet.audit.v1.Audit/Prune", kAdmin},
+    {"/signet.status.v1.Status/GetRotation", kAdmin},
     {"/signet.status.v1.Status/GetStatus", kAdmin},
     {"/signet.sync.v1.Sync/Subscribe", kAgent},
 };
@@ -170,18 +174,21 @@ AgentDenial Authorizer::CheckAgent(const Caller& caller, std::chrono::seconds gr
 }
 
 Status Authorizer::Promote(const Caller& caller) const {
-  auto changed = registry_.ChangeNode(caller.id, [&](Node& node) -> Status {
-    if (node.banned() || caller.serial.empty())
-      return Fail(Code::kPermissionDenied, kCallDenied, "the agent is banned");
-    if (node.serial == caller.serial) return {};  // another call was quicker
-    if (node.new_serial != caller.serial)
-      return Fail(Code::kPermissionDenied, kCallDenied, "the agent's SVID is not active");
-    node.serial = node.new_serial;
-    node.serial_expires_at = node.new_serial_expires_at;
-    node.new_serial.clear();
-    node.new_serial_expires_at = 0;
-    return {};
-  });
+  auto changed = registry_.ChangeNode(
+      caller.id,
+      [&](Node& node) -> Status {
+        if (node.banned() || caller.serial.empty())
+          return Fail(Code::kPermissionDenied, kCallDenied, "the agent is banned");
+        if (node.serial == caller.serial) return {};  // another call was quicker
+        if (node.new_serial != caller.serial)
+          return Fail(Code::kPermissionDenied, kCallDenied, "the agent's SVID is not active");
+        node.serial = node.new_serial;
+        node.serial_expires_at = node.new_serial_expires_at;
+        node.new_serial.clear();
+        node.new_serial_expires_at = 0;
+        return {};
+      },
+      caller.AsActor());
   if (!changed) return Fail(changed.error());
   return {};
 }

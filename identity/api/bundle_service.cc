@@ -124,7 +124,7 @@ void BundleService::RegisterWrite(Router* router, std::string_view name) {
         Response response;
         for (const auto& bundle : request.bundle()) {
           auto* result = response.add_results();
-          const auto written = WriteOne(kind, bundle, input);
+          const auto written = WriteOne(caller, kind, bundle, input);
           *result->mutable_status() = ToProtoStatus(written ? Status() : Fail(written.error()));
           if (!written) continue;
           *result->mutable_bundle() = ToProto(**written, output);
@@ -156,11 +156,12 @@ Result<types::Bundle> BundleService::Append(const Caller& caller, const AppendRe
   *stated.mutable_x509_authorities() = request.x509_authorities();
   *stated.mutable_jwt_authorities() = request.jwt_authorities();
   SIGNET_TRY(const auto added, ReadBundle(stated, "authorities"));
-  SIGNET_TRY(const auto bundle,
-             parts_.registry.ChangeOwnBundle([&](identity::Bundle& own) -> Status {
-               AddAuthorities(added, own);
-               return {};
-             }));
+  SIGNET_TRY(const auto bundle, parts_.registry.ChangeOwnBundle(
+                                    [&](identity::Bundle& own) -> Status {
+                                      AddAuthorities(added, own);
+                                      return {};
+                                    },
+                                    caller.AsActor()));
   parts_.log.Info("authorities appended to the own bundle",
                   {{"sequence", bundle->sequence_number}, {"by", caller.Name()}});
   return ToProto(*bundle, OutputMask(request));
@@ -174,11 +175,12 @@ Result<BundleService::PublishResponse> BundleService::Publish(const Caller& call
   added.jwt_authorities.emplace_back();
   auto& authority = added.jwt_authorities.front();
   SIGNET_TRY(authority, JwtAuthorityFromProto(request.jwt_authority(), "invalid JWT authority"));
-  SIGNET_TRY(const auto bundle,
-             parts_.registry.ChangeOwnBundle([&](identity::Bundle& own) -> Status {
-               AddAuthorities(added, own);
-               return {};
-             }));
+  SIGNET_TRY(const auto bundle, parts_.registry.ChangeOwnBundle(
+                                    [&](identity::Bundle& own) -> Status {
+                                      AddAuthorities(added, own);
+                                      return {};
+                                    },
+                                    caller.AsActor()));
   parts_.log.Info("JWT authority published by a downstream server",
                   {{"key_id", authority.key_id}, {"by", caller.Name()}});
   PublishResponse response;
@@ -219,14 +221,15 @@ Result<types::Bundle> BundleService::GetFederated(const GetFederatedRequest& req
   return ToProto(*bundle, OutputMask(request));
 }
 
-Result<BundlePtr> BundleService::WriteOne(Write kind, const Bundle& proto,
+Result<BundlePtr> BundleService::WriteOne(const Caller& caller, Write kind, const Bundle& proto,
                                           const types::BundleMask* input) {
   SIGNET_TRY(const auto domain,
              FederatedDomain(proto.trust_domain(), "writing a federated bundle for"));
   SIGNET_TRY(auto stated, ReadBundle(proto, "bundle"));
   const auto mask = MaskFromProto(input);
   return parts_.registry.ChangeFederatedBundle(
-      domain, [&](identity::Bundle& bundle, bool exists) -> Status {
+      domain,
+      [&](identity::Bundle& bundle, bool exists) -> Status {
         if (kind == Write::kCreate && exists) return Fail(Code::kAlreadyExists, kBundleExists);
         if (kind == Write::kUpdate && !exists)
           return Fail(Code::kNotFound, kFederatedBundleUnknown);
@@ -235,7 +238,8 @@ Result<BundlePtr> BundleService::WriteOne(Write kind, const Bundle& proto,
         if (mask.refresh_hint) bundle.refresh_hint = stated.refresh_hint;
         if (mask.sequence_number) bundle.sequence_number = stated.sequence_number;
         return {};
-      });
+      },
+      caller.AsActor());
 }
 
 Result<BundleService::DeleteResponse> BundleService::Delete(const Caller& caller,
@@ -246,8 +250,9 @@ Result<BundleService::DeleteResponse> BundleService::Delete(const Caller& caller
     auto* result = response.add_results();
     result->set_trust_domain(name);
     const auto domain = FederatedDomain(name, "removing the bundle of");
-    const Status removed = domain ? parts_.registry.RemoveFederatedBundle(*domain, removal)
-                                  : Status(Fail(domain.error()));
+    const Status removed =
+        domain ? parts_.registry.RemoveFederatedBundle(*domain, removal, caller.AsActor())
+               : Status(Fail(domain.error()));
     *result->mutable_status() = ToProtoStatus(removed);
     if (!removed) continue;
     parts_.log.Info("federated bundle removed",

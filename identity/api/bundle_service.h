@@ -51,7 +51,7 @@ class BundleService {
   Result<ListResponse> List(const ListRequest& request) const;
   Result<Bundle> GetFederated(const GetFederatedRequest& request) const;
   // `input`: null for all fields; only kUpdate has one.
-  Result<BundlePtr> WriteOne(Write kind, const Bundle& bundle,
+  Result<BundlePtr> WriteOne(const Caller& caller, Write kind, const Bundle& bundle,
                              const spire::api::types::BundleMask* input);
   Result<DeleteResponse> Delete(const Caller& caller, const DeleteRequest& request);
   Result<TrustDomain> FederatedDomain(const std::string& name, std::string_view verb) const;

@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "identity/audit/audit_record.h"
 #include "identity/spiffe/spiffe_id.h"
 #include "net/tls.h"
 
@@ -42,6 +43,7 @@ struct Caller {
 
   // "spiffe://…", "uid:0" or "anonymous", for records and logs.
   std::string Name() const;
+  Actor AsActor() const { return {Name()}; }
 };
 using CallerPtr = std::shared_ptr<const Caller>;
 

@@ -26,20 +26,20 @@ void EntryService::Register(Router* router) {
   router->AddUnary(
       Path("BatchCreateEntry"),
       Unary<CreateRequest, CreateResponse>(
-          [this](const Caller&, const CreateRequest& request) -> Result<CreateResponse> {
-            return Create(request);
+          [this](const Caller& caller, const CreateRequest& request) -> Result<CreateResponse> {
+            return Create(caller, request);
           }));
   router->AddUnary(
       Path("BatchUpdateEntry"),
       Unary<UpdateRequest, UpdateResponse>(
-          [this](const Caller&, const UpdateRequest& request) -> Result<UpdateResponse> {
-            return Update(request);
+          [this](const Caller& caller, const UpdateRequest& request) -> Result<UpdateResponse> {
+            return Update(caller, request);
           }));
   router->AddUnary(
       Path("BatchDeleteEntry"),
       Unary<DeleteRequest, DeleteResponse>(
-          [this](const Caller&, const DeleteRequest& request) -> Result<DeleteResponse> {
-            return Delete(request);
+          [this](const Caller& caller, const DeleteRequest& request) -> Result<DeleteResponse> {
+            return Delete(caller, request);
           }));
   router->AddStream(Path("SyncAuthorizedEntries"), [this](std::shared_ptr<StreamCall> call) {
     return std::make_shared<EntrySync>(registry_, authorizer_, kSyncPageSize, std::move(call));
@@ -104,7 +104,8 @@ Result<EntryService::ListResponse> EntryService::List(const ListRequest& request
 }
 
 // Elements that are refused here keep their place; the others go to the registry in one batch.
-EntryService::CreateResponse EntryService::Create(const CreateRequest& request) {
+EntryService::CreateResponse EntryService::Create(const Caller& caller,
+                                                  const CreateRequest& request) {
   const auto count = static_cast<std::size_t>(request.entries_size());
   std::vector<EntryOutcome> outcomes(count);
   std::vector<std::size_t> places;
@@ -119,7 +120,7 @@ EntryService::CreateResponse EntryService::Create(const CreateRequest& request) 
       entries.push_back(std::move(*read));
     }
   }
-  auto created = registry_.CreateEntries(std::move(entries));
+  auto created = registry_.CreateEntries(std::move(entries), caller.AsActor());
   for (std::size_t i = 0; i < created.size(); ++i) outcomes[places[i]] = std::move(created[i]);
   const auto mask = OutputMask(request);
   CreateResponse response;
@@ -131,7 +132,8 @@ EntryService::CreateResponse EntryService::Create(const CreateRequest& request) 
   return response;
 }
 
-EntryService::UpdateResponse EntryService::Update(const UpdateRequest& request) {
+EntryService::UpdateResponse EntryService::Update(const Caller& caller,
+                                                  const UpdateRequest& request) {
   const auto count = static_cast<std::size_t>(request.entries_size());
   const auto input = MaskFromProto(request.has_input_mask() ? &request.input_mask() : nullptr);
   std::vector<EntryOutcome> outcomes(count);
@@ -147,7 +149,7 @@ EntryService::UpdateResponse EntryService::Update(const UpdateRequest& request) 
       updates.push_back({std::move(*read), input});
     }
   }
-  auto updated = registry_.UpdateEntries(std::move(updates));
+  auto updated = registry_.UpdateEntries(std::move(updates), caller.AsActor());
   for (std::size_t i = 0; i < updated.size(); ++i) outcomes[places[i]] = std::move(updated[i]);
   const auto mask = OutputMask(request);
   UpdateResponse response;
@@ -159,7 +161,8 @@ EntryService::UpdateResponse EntryService::Update(const UpdateRequest& request) 
   return response;
 }
 
-EntryService::DeleteResponse EntryService::Delete(const DeleteRequest& request) {
+EntryService::DeleteResponse EntryService::Delete(const Caller& caller,
+                                                  const DeleteRequest& request) {
   const auto count = static_cast<std::size_t>(request.ids_size());
   std::vector<Status> outcomes(count);
   std::vector<std::size_t> places;
@@ -173,7 +176,7 @@ EntryService::DeleteResponse EntryService::Delete(const DeleteRequest& request) 
       ids.push_back(id);
     }
   }
-  const auto deleted = registry_.DeleteEntries(ids);
+  const auto deleted = registry_.DeleteEntries(ids, caller.AsActor());
   for (std::size_t i = 0; i < deleted.size(); ++i) outcomes[places[i]] = deleted[i];
   DeleteResponse response;
   for (std::size_t i = 0; i < count; ++i) {

@@ -31,9 +31,9 @@ class EntryService {
 
   void RegisterReads(Router* router);
   Result<ListResponse> List(const ListRequest& request) const;
-  CreateResponse Create(const CreateRequest& request);
-  UpdateResponse Update(const UpdateRequest& request);
-  DeleteResponse Delete(const DeleteRequest& request);
+  CreateResponse Create(const Caller& caller, const CreateRequest& request);
+  UpdateResponse Update(const Caller& caller, const UpdateRequest& request);
+  DeleteResponse Delete(const Caller& caller, const DeleteRequest& request);
 
   Registry& registry_;
   const Authorizer& authorizer_;

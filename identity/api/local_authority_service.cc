@@ -48,22 +48,25 @@ UnaryHandler LocalAuthorityService::Show(std::string_view type) {
 
 template <class Request, class Response>
 UnaryHandler LocalAuthorityService::Prepare(std::string_view type) {
-  return Unary<Request, Response>([this, type](const Caller&, const Request&) -> Result<Response> {
-    SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
-    const auto slot = keeper_.PrepareNext(type);
-    if (!slot) return Fail(InContext("failed to prepare authority", Code::kInternal, slot.error()));
-    Response response;
-    Write(*slot, response.mutable_prepared_authority());
-    return response;
-  });
+  return Unary<Request, Response>(
+      [this, type](const Caller& caller, const Request&) -> Result<Response> {
+        SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
+        const auto slot = keeper_.PrepareNext(type, caller.AsActor());
+        if (!slot)
+          return Fail(InContext("failed to prepare authority", Code::kInternal, slot.error()));
+        Response response;
+        Write(*slot, response.mutable_prepared_authority());
+        return response;
+      });
 }
 
 template <class Request, class Response>
 UnaryHandler LocalAuthorityService::Activate(std::string_view type) {
   return Unary<Request, Response>(
-      [this, type](const Caller&, const Request& request) -> Result<Response> {
+      [this, type](const Caller& caller, const Request& request) -> Result<Response> {
         SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
-        SIGNET_TRY(const auto slot, keeper_.ActivatePrepared(type, request.authority_id()));
+        SIGNET_TRY(const auto slot,
+                   keeper_.ActivatePrepared(type, request.authority_id(), caller.AsActor()));
         Response response;
         Write(slot, response.mutable_activated_authority());
         return response;
@@ -72,22 +75,22 @@ UnaryHandler LocalAuthorityService::Activate(std::string_view type) {
 
 template <class Request, class Response>
 UnaryHandler LocalAuthorityService::Taint(std::string_view type) {
-  return Unary<Request, Response>(
-      [this, type](const Caller&, const Request& request) -> Result<Response> {
-        SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
-        SIGNET_TRY(const auto slot, keeper_.TaintOld(type, request.authority_id()));
-        Response response;
-        Write(slot, response.mutable_tainted_authority());
-        return response;
-      });
+  return Unary<Request, Response>([this, type](const Caller& caller,
+                                               const Request& request) -> Result<Response> {
+    SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
+    SIGNET_TRY(const auto slot, keeper_.TaintOld(type, request.authority_id(), caller.AsActor()));
+    Response response;
+    Write(slot, response.mutable_tainted_authority());
+    return response;
+  });
 }
 
 template <class Request, class Response>
 UnaryHandler LocalAuthorityService::Revoke(std::string_view type) {
   return Unary<Request, Response>(
-      [this, type](const Caller&, const Request& request) -> Result<Response> {
+      [this, type](const Caller& caller, const Request& request) -> Result<Response> {
         SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
-        SIGNET_RETURN_IF_ERROR(keeper_.Revoke(type, request.authority_id()));
+        SIGNET_RETURN_IF_ERROR(keeper_.Revoke(type, request.authority_id(), caller.AsActor()));
         Response response;
         response.mutable_revoked_authority()->set_authority_id(request.authority_id());
         return response;

@@ -10,6 +10,8 @@
 namespace signet::identity {
 namespace {
 
+constexpr std::string_view kAttestMethod = "/spire.api.server.agent.v1.Agent/AttestAgent";
+
 constexpr std::size_t kCodes = 17;
 // Messages of a stream that may wait to be sent before the next request is read.
 constexpr std::size_t kReadAhead = 4;
@@ -74,6 +76,17 @@ grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message) 
   return grpc::ByteBuffer(&slice, 1);
 }
 
+namespace {
+
+// An attestation that fails is one whatever its code: somebody wanted to be an agent and is none.
+bool IsRefusal(std::string_view method, const grpc::Status& status) {
+  const auto code = status.error_code();
+  return code == grpc::StatusCode::PERMISSION_DENIED || code == grpc::StatusCode::UNAUTHENTICATED ||
+         (method == kAttestMethod && !status.ok() && code != grpc::StatusCode::CANCELLED);
+}
+
+}  // namespace
+
 // One request, one answer.
 class UnaryReactor final : public grpc::ServerGenericBidiReactor {
  public:
@@ -106,7 +119,7 @@ class UnaryReactor final : public grpc::ServerGenericBidiReactor {
   }
 
   void Reply(Answer answer) {
-    router_.Count(admission_.method, answer.status);
+    router_.Count(admission_.method, *admission_.caller, answer.status);
     if (!answer.status.ok()) return Finish(std::move(answer.status));
     answer_ = answer.message;  // shares the bytes
     StartWriteAndFinish(&answer_, grpc::WriteOptions(), grpc::Status::OK);
@@ -223,7 +236,7 @@ class StreamReactor final : public StreamCall {
   void FinishLocked() {
     if (finished_) return;
     finished_ = true;
-    router_.Count(admission_.method, *ending_);
+    router_.Count(admission_.method, *admission_.caller, *ending_);
     Finish(*ending_);
   }
 
@@ -294,11 +307,11 @@ Router::Admission Router::Admit(const std::string& path, const std::string& peer
     admission.refusal = DeniedStatus("authorization denied for method " + path, verdict.denial);
     if (admission.caller->kind != CallerKind::kAnonymous)
       LogDenial(*admission.caller, path, verdict);
-    Count(&method, admission.refusal);
+    Count(&method, *admission.caller, admission.refusal);
   } else if (!method.unary && !method.stream) {
     admission.refusal = {grpc::StatusCode::UNIMPLEMENTED,
                          "method " + path.substr(path.rfind('/') + 1) + " not implemented"};
-    Count(&method, admission.refusal);
+    Count(&method, *admission.caller, admission.refusal);
   } else {
     admission.method = &method;
     admission.promote = verdict.kind == Verdict::Kind::kPromote;
@@ -322,7 +335,9 @@ grpc::ServerGenericBidiReactor* Router::CreateReactor(grpc::GenericCallbackServe
   return new UnaryReactor(*this, std::move(admission));
 }
 
-void Router::Count(Method* method, const grpc::Status& status) {
+void Router::Count(Method* method, const Caller& caller, const grpc::Status& status) {
+  if (refusal_sink_ && IsRefusal(method->rule.method, status))
+    refusal_sink_(caller, method->rule.method, status.error_message());
   const auto code = static_cast<std::size_t>(status.error_code());
   auto& slot = method->counts[code < kCodes ? code : static_cast<std::size_t>(Code::kUnknown)];
   Counter* counter = slot.load(std::memory_order_acquire);

@@ -79,6 +79,11 @@ using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_p
 
 class Router final : public grpc::CallbackGenericService {
  public:
+  // Hears of each call that was refused for who its caller is (PERMISSION_DENIED,
+  // UNAUTHENTICATED), and of each attestation that failed. Must not wait.
+  using RefusalSink =
+      std::function<void(const Caller&, std::string_view method, std::string_view why)>;
+
   Router(const ConnectionTable& connections, const Authorizer& authorizer, WorkerPool& workers,
          const Clock& clock, const Logger& log, Metrics& metrics);
   ~Router() override;
@@ -87,6 +92,7 @@ class Router final : public grpc::CallbackGenericService {
   // Runs on gRPC's thread, also when the pool is busy: only for what neither computes nor waits.
   void AddInline(std::string_view method, UnaryHandler handler);
   void AddStream(std::string_view method, StreamFactory factory);
+  void SetRefusalSink(RefusalSink sink) { refusal_sink_ = std::move(sink); }
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override;
@@ -99,13 +105,14 @@ class Router final : public grpc::CallbackGenericService {
 
   Admission Admit(const std::string& path, const std::string& peer);
   void LogDenial(const Caller& caller, const std::string& path, const Verdict& verdict);
-  void Count(Method* method, const grpc::Status& status);
+  void Count(Method* method, const Caller& caller, const grpc::Status& status);
 
   const ConnectionTable& connections_;
   const Authorizer& authorizer_;
   WorkerPool& workers_;
   const Logger& log_;
   Metrics& metrics_;
+  RefusalSink refusal_sink_;
   LogLimiter denial_lines_;
   Counter& unknown_calls_;
   std::unordered_map<std::string_view, std::unique_ptr<Method>> methods_;

@@ -1,4 +1,5 @@
-// signet.status.v1.Status: one look at the server's health and at the progress of a rotation.
+// signet.status.v1.Status: one look at the server's health and at the progress of a
+// rotation.
 //
 // Threads: immutable after Register(); methods run on the worker pool.
 #pragma once
@@ -11,28 +12,36 @@
 #include "identity/server/authority_keeper.h"
 #include "net/admin_server.h"
 
+namespace signet::status::v1 {
+class GetStatusResponse;
+class GetRotationResponse;
+}  // namespace signet::status::v1
+
 namespace signet::identity {
+
+inline constexpr Reason kAuthorityTypeUnknown{"unknown kind of authority"};
 
 class StatusService {
  public:
-  StatusService(Registry& registry, const AuthorityKeeper& keeper, const SyncHub& hub,
-                std::function<net::Health()> health, WallTime started_at,
-                std::string listen_address)
-      : registry_(registry),
-        keeper_(keeper),
-        hub_(hub),
-        health_(std::move(health)),
-        started_at_(started_at),
-        listen_address_(std::move(listen_address)) {}
+  struct Parts {
+    Registry& registry;
+    const AuthorityKeeper& keeper;
+    const SyncHub& hub;
+    Store& store;
+    const Clock& clock;
+    std::function<net::Health()> health;
+    WallTime started_at;
+    std::string listen_address;
+  };
+  explicit StatusService(Parts parts) : parts_(std::move(parts)) {}
   void Register(Router* router);
 
  private:
-  Registry& registry_;
-  const AuthorityKeeper& keeper_;
-  const SyncHub& hub_;
-  const std::function<net::Health()> health_;
-  const WallTime started_at_;
-  const std::string listen_address_;
+  Result<signet::status::v1::GetStatusResponse> GetStatus() const;
+  Result<signet::status::v1::GetRotationResponse> GetRotation(const std::string& type) const;
+  bool IsRenewed(const CurrentSvid& svid) const;
+
+  const Parts parts_;
 };
 
 }  // namespace signet::identity

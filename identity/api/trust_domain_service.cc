@@ -94,7 +94,8 @@ Result<types::FederationRelationship> TrustDomainService::Get(const GetRequest& 
 }
 
 Result<types::FederationRelationship> TrustDomainService::CreateOne(
-    const Relationship& proto, const types::FederationRelationshipMask* output) {
+    const Caller& caller, const Relationship& proto,
+    const types::FederationRelationshipMask* output) {
   auto stated = ReadRelationship(proto, {});
   if (!stated) {
     return Fail(InContext("failed to convert federation relationship", Code::kInvalidArgument,
@@ -106,7 +107,7 @@ Result<types::FederationRelationship> TrustDomainService::CreateOne(
   }
   const std::optional<Bundle> bundle = stated->bundle;
   auto created = parts_.registry.CreateRelationship(std::move(stated->relationship),
-                                                    std::move(stated->bundle));
+                                                    std::move(stated->bundle), caller.AsActor());
   if (!created) {
     // INTERNAL also when it is there already, as SPIRE answers it.
     return Fail(
@@ -123,7 +124,7 @@ Result<TrustDomainService::CreateResponse> TrustDomainService::Create(
   CreateResponse response;
   for (const Relationship& proto : request.federation_relationships()) {
     auto* result = response.add_results();
-    auto created = CreateOne(proto, OutputMask(request));
+    auto created = CreateOne(caller, proto, OutputMask(request));
     *result->mutable_status() = ToProtoStatus(created ? Status() : Fail(created.error()));
     if (!created) continue;
     Log("federation relationship created", created->trust_domain(), caller);
@@ -132,7 +133,8 @@ Result<TrustDomainService::CreateResponse> TrustDomainService::Create(
   return response;
 }
 
-Result<types::FederationRelationship> TrustDomainService::UpdateOne(const Relationship& proto,
+Result<types::FederationRelationship> TrustDomainService::UpdateOne(const Caller& caller,
+                                                                    const Relationship& proto,
                                                                     const UpdateRequest& request) {
   const RelationshipMask mask =
       MaskFromProto(request.has_input_mask() ? &request.input_mask() : nullptr);
@@ -150,7 +152,7 @@ Result<types::FederationRelationship> TrustDomainService::UpdateOne(const Relati
         relationship.profile = next.profile;
         relationship.endpoint_id = next.endpoint_id;
       },
-      std::move(stated->bundle));
+      std::move(stated->bundle), caller.AsActor());
   if (!changed) {
     // INTERNAL also when there is none, as SPIRE answers it.
     return Fail(
@@ -164,7 +166,7 @@ Result<TrustDomainService::UpdateResponse> TrustDomainService::Update(
   UpdateResponse response;
   for (const Relationship& proto : request.federation_relationships()) {
     auto* result = response.add_results();
-    auto updated = UpdateOne(proto, request);
+    auto updated = UpdateOne(caller, proto, request);
     *result->mutable_status() = ToProtoStatus(updated ? Status() : Fail(updated.error()));
     if (!updated) continue;
     Log("federation relationship updated", updated->trust_domain(), caller);
@@ -180,8 +182,8 @@ Result<TrustDomainService::DeleteResponse> TrustDomainService::Delete(
     auto* result = response.add_results();
     const auto domain = TrustDomainFromProto(name);
     result->set_trust_domain(domain ? domain->name() : name);
-    const Status removed =
-        domain ? parts_.registry.RemoveRelationship(*domain) : Status(Fail(domain.error()));
+    const Status removed = domain ? parts_.registry.RemoveRelationship(*domain, caller.AsActor())
+                                  : Status(Fail(domain.error()));
     *result->mutable_status() = ToProtoStatus(removed);
     if (removed) Log("federation relationship removed", domain->name(), caller);
   }

@@ -46,10 +46,11 @@ class TrustDomainService {
   Result<ListResponse> List(const ListRequest& request) const;
   Result<Relationship> Get(const GetRequest& request) const;
   Result<CreateResponse> Create(const Caller& caller, const CreateRequest& request);
-  Result<Relationship> CreateOne(const Relationship& proto,
+  Result<Relationship> CreateOne(const Caller& caller, const Relationship& proto,
                                  const spire::api::types::FederationRelationshipMask* output);
   Result<UpdateResponse> Update(const Caller& caller, const UpdateRequest& request);
-  Result<Relationship> UpdateOne(const Relationship& proto, const UpdateRequest& request);
+  Result<Relationship> UpdateOne(const Caller& caller, const Relationship& proto,
+                                 const UpdateRequest& request);
   Result<DeleteResponse> Delete(const Caller& caller, const DeleteRequest& request);
   Status Refresh(const Caller& caller, const RefreshRequest& request);
   // With the bundle that is known of it now.

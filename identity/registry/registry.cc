@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "identity/registry/change_records.h"
 #include "identity/registry/registry_state.h"
 
 namespace signet::identity {
@@ -50,13 +51,16 @@ Status Registry::State::Load() {
   own.trust_domain = trust_domain;
   Change change;
   change.bundles_put.push_back(std::make_shared<const Bundle>(std::move(own)));
-  return Publish(change);
+  return Publish(change, Actor());
 }
 
-Status Registry::State::Publish(Change& change, const std::function<Status(Transaction&)>& first) {
+Status Registry::State::Publish(Change& change, const Actor& by,
+                                const std::function<Status(Transaction&)>& first) {
   auto committed = store.Commit([&](Transaction& transaction) -> Status {
     if (first) SIGNET_RETURN_IF_ERROR(first(transaction));
-    return Write(transaction, change);
+    SIGNET_RETURN_IF_ERROR(Write(transaction, change));
+    const std::vector<AuditRecord> records = RecordsOf(change, by);
+    return records.empty() ? Status() : store.AppendRecords(records);
   });
   if (!committed) return Fail(std::move(committed).error());
   change.revision = *committed;
@@ -87,6 +91,26 @@ void Registry::State::Apply(const Change& change) {
   for (const TrustDomain& removed : change.relationships_removed) RemoveRelationship(removed);
   for (const RelationshipPtr& put : change.relationships_put) PutRelationship(put);
   revision = change.revision;
+}
+
+std::vector<AuditRecord> Registry::State::RecordsOf(const Change& change, const Actor& by) const {
+  ChangeRecords records(by, Now());
+  for (const AuditRecord& also : change.also) records.Add(also);
+  for (const EntryPtr& entry : change.entries_removed) records.EntryRemoved(*entry);
+  for (const EntryPtr& entry : change.entries_put)
+    records.EntryPut(*entry, entries.Find(entry->id) == nullptr);
+  for (const NodePtr& node : change.nodes_removed) records.NodeRemoved(*node);
+  for (const NodePtr& node : change.nodes_put) records.NodePut(*node, nodes.Find(node->id).get());
+  for (const TrustDomain& removed : change.relationships_removed)
+    records.RelationshipRemoved(removed);
+  for (const RelationshipPtr& relationship : change.relationships_put)
+    records.RelationshipPut(*relationship);
+  for (const TrustDomain& removed : change.bundles_removed) records.BundleRemoved(removed);
+  for (const BundlePtr& bundle : change.bundles_put) {
+    const auto before = bundles.find(bundle->trust_domain);
+    records.BundlePut(*bundle, before == bundles.end() ? nullptr : before->second.get());
+  }
+  return std::move(records).Take();
 }
 
 void Registry::State::Notify(const Change& change) {

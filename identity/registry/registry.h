@@ -2,6 +2,8 @@
 // durable before anybody sees a change. Every change carries the next revision; observers hear of
 // it in revision order.
 //
+// Whoever changes something says as whom: each change is recorded in the log, in its transaction.
+//
 // Threads: safe from any thread. Reads take a shared lock for microseconds and answer shared
 // immutable values; changes are serialised.
 #pragma once
@@ -37,6 +39,8 @@ struct Change {
   std::vector<TrustDomain> bundles_removed;
   std::vector<RelationshipPtr> relationships_put;
   std::vector<TrustDomain> relationships_removed;
+  // What the log says beyond the above; actor and time are filled in.
+  std::vector<AuditRecord> also;
 };
 
 // One page of a listing in order of creation. `next` asks for what comes after it; as in SPIRE it
@@ -76,9 +80,9 @@ class Registry {
 
   // Entries. Batches answer in the order of the request; each element stands or falls alone.
   // Uniqueness: (spiffe_id, parent_id, selectors); a taken id is ALREADY_EXISTS too.
-  std::vector<EntryOutcome> CreateEntries(std::vector<Entry> entries);
-  std::vector<EntryOutcome> UpdateEntries(std::vector<EntryUpdate> updates);
-  std::vector<Status> DeleteEntries(std::span<const std::string> ids);
+  std::vector<EntryOutcome> CreateEntries(std::vector<Entry> entries, const Actor& by = {});
+  std::vector<EntryOutcome> UpdateEntries(std::vector<EntryUpdate> updates, const Actor& by = {});
+  std::vector<Status> DeleteEntries(std::span<const std::string> ids, const Actor& by = {});
   EntryPtr FindEntry(const std::string& id) const;  // null: none
   // `page_size` 0: all, whatever the token. Fails with kPageTokenMalformed (INVALID_ARGUMENT) on a
   // token that is none of ours or from before a restart.
@@ -111,22 +115,24 @@ class Registry {
   std::size_t CountNodes(const NodeFilter& filter) const;
   // Runs `change` on the current node (or a new one with this id) under the change lock and stores
   // the result; when `change` fails or changes nothing, nothing is stored.
-  Result<NodePtr> ChangeNode(const SpiffeId& id, const std::function<Status(Node&)>& change);
+  Result<NodePtr> ChangeNode(const SpiffeId& id, const std::function<Status(Node&)>& change,
+                             const Actor& by = {});
   // Takes the join token and stores the node that `make` answers in one transaction. Fails, and
   // changes nothing, with kTokenUnknown (NOT_FOUND; also when it was used before) or kTokenExpired
   // (INVALID_ARGUMENT); with make()'s error, and then the token is spent, as in SPIRE. `make` runs
   // under the change lock, on the store's thread: it may read the registry and append issuances,
   // which join the transaction; it must not change the registry.
   Result<NodePtr> AttestWithToken(const std::string& token_digest,
-                                  const std::function<Result<Node>(const JoinToken&)>& make);
+                                  const std::function<Result<Node>(const JoinToken&)>& make,
+                                  const Actor& by = {});
   // Takes away both serials.
-  Status BanNode(const SpiffeId& id);  // NOT_FOUND when unknown
+  Status BanNode(const SpiffeId& id, const Actor& by = {});  // NOT_FOUND when unknown
   // Entries stay, except those that tie an alias to this one agent (parent: the agent; only
   // selector: spiffe_id:<the agent>). NOT_FOUND when unknown.
-  Status DeleteNode(const SpiffeId& id);
+  Status DeleteNode(const SpiffeId& id, const Actor& by = {});
 
   // Join tokens.
-  Status AddJoinToken(const JoinToken& token);
+  Status AddJoinToken(const JoinToken& token, const Actor& by = {});
   Status PruneExpiredTokens();
 
   // Bundles: the own one, and federated ones by domain. ChangeOwnBundle raises sequence_number when
@@ -134,15 +140,17 @@ class Registry {
   BundlePtr OwnBundle() const;
   BundlePtr FindBundle(const TrustDomain& trust_domain) const;
   std::vector<BundlePtr> FederatedBundles() const;
-  Result<BundlePtr> ChangeOwnBundle(const std::function<Status(Bundle&)>& change);
+  Result<BundlePtr> ChangeOwnBundle(const std::function<Status(Bundle&)>& change,
+                                    const Actor& by = {});
   // Runs `change` on the bundle of another trust domain, or on an empty one when `exists` is false,
   // and stores the result; when `change` fails, nothing is stored.
   Result<BundlePtr> ChangeFederatedBundle(
       const TrustDomain& trust_domain,
-      const std::function<Status(Bundle& bundle, bool exists)>& change);
+      const std::function<Status(Bundle& bundle, bool exists)>& change, const Actor& by = {});
   // NOT_FOUND (kFederatedBundleUnknown) when there is none; kBundleInUse (FAILED_PRECONDITION) when
   // entries federate with it and `removal` is kRestrict.
-  Status RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRemoval removal);
+  Status RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRemoval removal,
+                               const Actor& by = {});
   // In order of creation. As in SPIRE the own bundle takes a place of the page it falls on, but is
   // left out. Tokens as ListEntries() has them.
   Result<Page<BundlePtr>> ListFederatedBundles(std::size_t page_size,
@@ -152,12 +160,12 @@ class Registry {
   // stored with it, in place of the one that is there. Create fails with kRelationshipExists
   // (ALREADY_EXISTS); the others with kRelationshipUnknown (NOT_FOUND).
   Result<RelationshipPtr> CreateRelationship(FederationRelationship relationship,
-                                             std::optional<Bundle> bundle);
+                                             std::optional<Bundle> bundle, const Actor& by = {});
   Result<RelationshipPtr> ChangeRelationship(
       const TrustDomain& trust_domain, const std::function<void(FederationRelationship&)>& change,
-      std::optional<Bundle> bundle);
+      std::optional<Bundle> bundle, const Actor& by = {});
   // The bundle stays.
-  Status RemoveRelationship(const TrustDomain& trust_domain);
+  Status RemoveRelationship(const TrustDomain& trust_domain, const Actor& by = {});
   RelationshipPtr FindRelationship(const TrustDomain& trust_domain) const;  // null: none
   // In order of creation. Sizes and tokens as ListEntries() has them.
   Result<Page<RelationshipPtr>> ListRelationships(std::size_t page_size,

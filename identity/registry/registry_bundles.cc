@@ -24,7 +24,8 @@ std::vector<BundlePtr> Registry::FederatedBundles() const {
   return bundles;
 }
 
-Result<BundlePtr> Registry::ChangeOwnBundle(const std::function<Status(Bundle&)>& change) {
+Result<BundlePtr> Registry::ChangeOwnBundle(const std::function<Status(Bundle&)>& change,
+                                            const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   const BundlePtr current = state.bundles.at(state.trust_domain);
@@ -36,12 +37,13 @@ Result<BundlePtr> Registry::ChangeOwnBundle(const std::function<Status(Bundle&)>
   ++next.sequence_number;
   Change published;
   published.bundles_put.push_back(std::make_shared<const Bundle>(std::move(next)));
-  SIGNET_RETURN_IF_ERROR(state.Publish(published));
+  SIGNET_RETURN_IF_ERROR(state.Publish(published, by));
   return published.bundles_put.front();
 }
 
 Result<BundlePtr> Registry::ChangeFederatedBundle(
-    const TrustDomain& trust_domain, const std::function<Status(Bundle&, bool)>& change) {
+    const TrustDomain& trust_domain, const std::function<Status(Bundle&, bool)>& change,
+    const Actor& by) {
   State& state = *state_;
   CHECK_TRUE(trust_domain != state.trust_domain);
   const std::lock_guard changing(state.change_mutex);
@@ -53,11 +55,12 @@ Result<BundlePtr> Registry::ChangeFederatedBundle(
   if (current != nullptr && next == *current) return current;
   Change published;
   published.bundles_put.push_back(std::make_shared<const Bundle>(std::move(next)));
-  SIGNET_RETURN_IF_ERROR(state.Publish(published));
+  SIGNET_RETURN_IF_ERROR(state.Publish(published, by));
   return published.bundles_put.front();
 }
 
-Status Registry::RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRemoval removal) {
+Status Registry::RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRemoval removal,
+                                       const Actor& by) {
   State& state = *state_;
   CHECK_TRUE(trust_domain != state.trust_domain);
   const std::lock_guard changing(state.change_mutex);
@@ -83,7 +86,7 @@ Status Registry::RemoveFederatedBundle(const TrustDomain& trust_domain, BundleRe
     std::erase(next.federates_with, trust_domain);
     change.entries_put.push_back(std::make_shared<const Entry>(std::move(next)));
   }
-  return state.Publish(change);
+  return state.Publish(change, by);
 }
 
 Result<Page<BundlePtr>> Registry::ListFederatedBundles(std::size_t page_size,

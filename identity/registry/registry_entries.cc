@@ -7,11 +7,11 @@
 
 namespace signet::identity {
 
-std::vector<EntryOutcome> Registry::State::PublishEntries(const EntryBatch& batch,
+std::vector<EntryOutcome> Registry::State::PublishEntries(const EntryBatch& batch, const Actor& by,
                                                           std::vector<EntryOutcome> outcomes) {
   if (batch.empty()) return outcomes;
   Change change = batch.ToChange();
-  const Status published = Publish(change);
+  const Status published = Publish(change, by);
   if (published) return outcomes;
   for (EntryOutcome& outcome : outcomes) {
     if (outcome.status || batch.Made(outcome.entry)) outcome = {Fail(published.error()), nullptr};
@@ -19,34 +19,35 @@ std::vector<EntryOutcome> Registry::State::PublishEntries(const EntryBatch& batc
   return outcomes;
 }
 
-std::vector<EntryOutcome> Registry::CreateEntries(std::vector<Entry> entries) {
+std::vector<EntryOutcome> Registry::CreateEntries(std::vector<Entry> entries, const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   EntryBatch batch(state.entries, state.bundles, state.trust_domain, state.Now(), state.random);
   std::vector<EntryOutcome> outcomes;
   outcomes.reserve(entries.size());
   for (Entry& entry : entries) outcomes.push_back(batch.Create(std::move(entry)));
-  return state.PublishEntries(batch, std::move(outcomes));
+  return state.PublishEntries(batch, by, std::move(outcomes));
 }
 
-std::vector<EntryOutcome> Registry::UpdateEntries(std::vector<EntryUpdate> updates) {
+std::vector<EntryOutcome> Registry::UpdateEntries(std::vector<EntryUpdate> updates,
+                                                  const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   EntryBatch batch(state.entries, state.bundles, state.trust_domain, state.Now(), state.random);
   std::vector<EntryOutcome> outcomes;
   outcomes.reserve(updates.size());
   for (EntryUpdate& update : updates) outcomes.push_back(batch.Update(std::move(update)));
-  return state.PublishEntries(batch, std::move(outcomes));
+  return state.PublishEntries(batch, by, std::move(outcomes));
 }
 
-std::vector<Status> Registry::DeleteEntries(std::span<const std::string> ids) {
+std::vector<Status> Registry::DeleteEntries(std::span<const std::string> ids, const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   EntryBatch batch(state.entries, state.bundles, state.trust_domain, state.Now(), state.random);
   std::vector<EntryOutcome> outcomes;
   for (const std::string& id : ids) outcomes.push_back({batch.Delete(id), nullptr});
   std::vector<Status> statuses;
-  for (EntryOutcome& outcome : state.PublishEntries(batch, std::move(outcomes))) {
+  for (EntryOutcome& outcome : state.PublishEntries(batch, by, std::move(outcomes))) {
     statuses.push_back(std::move(outcome.status));
   }
   return statuses;
@@ -63,7 +64,7 @@ Result<std::size_t> Registry::PruneExpiredEntries() {
     return true;
   });
   if (change.entries_removed.empty()) return 0;
-  SIGNET_RETURN_IF_ERROR(state.Publish(change));
+  SIGNET_RETURN_IF_ERROR(state.Publish(change, Actor()));
   return change.entries_removed.size();
 }
 

@@ -43,20 +43,21 @@ RelationshipPtr Registry::FindRelationship(const TrustDomain& trust_domain) cons
 }
 
 Result<RelationshipPtr> Registry::CreateRelationship(FederationRelationship relationship,
-                                                     std::optional<Bundle> bundle) {
+                                                     std::optional<Bundle> bundle,
+                                                     const Actor& by) {
   CHECK_TRUE(relationship.trust_domain != state_->trust_domain);
   const std::lock_guard changing(state_->change_mutex);
   if (FindRelationship(relationship.trust_domain) != nullptr)
     return Fail(Code::kAlreadyExists, kRelationshipExists);
   Change change;
   PutWithBundle(std::move(relationship), std::move(bundle), &change);
-  SIGNET_RETURN_IF_ERROR(state_->Publish(change));
+  SIGNET_RETURN_IF_ERROR(state_->Publish(change, by));
   return change.relationships_put.front();
 }
 
 Result<RelationshipPtr> Registry::ChangeRelationship(
     const TrustDomain& trust_domain, const std::function<void(FederationRelationship&)>& change,
-    std::optional<Bundle> bundle) {
+    std::optional<Bundle> bundle, const Actor& by) {
   const std::lock_guard changing(state_->change_mutex);
   const RelationshipPtr current = FindRelationship(trust_domain);
   if (current == nullptr) return Fail(Code::kNotFound, kRelationshipUnknown);
@@ -66,16 +67,16 @@ Result<RelationshipPtr> Registry::ChangeRelationship(
   if (next == *current && !bundle) return current;
   Change published;
   PutWithBundle(std::move(next), std::move(bundle), &published);
-  SIGNET_RETURN_IF_ERROR(state_->Publish(published));
+  SIGNET_RETURN_IF_ERROR(state_->Publish(published, by));
   return published.relationships_put.front();
 }
 
-Status Registry::RemoveRelationship(const TrustDomain& trust_domain) {
+Status Registry::RemoveRelationship(const TrustDomain& trust_domain, const Actor& by) {
   const std::lock_guard changing(state_->change_mutex);
   if (FindRelationship(trust_domain) == nullptr) return Fail(Code::kNotFound, kRelationshipUnknown);
   Change change;
   change.relationships_removed.push_back(trust_domain);
-  return state_->Publish(change);
+  return state_->Publish(change, by);
 }
 
 Result<Page<RelationshipPtr>> Registry::ListRelationships(std::size_t page_size,

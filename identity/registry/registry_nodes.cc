@@ -7,6 +7,9 @@
 namespace signet::identity {
 namespace {
 
+// Of a token's digest, enough to find it again.
+constexpr std::size_t kDigestShown = 16;
+
 // The entry that gives one agent an alias (made with its join token) means nothing without it: its
 // only selector is the agent's own ID.
 bool TiesAliasTo(const Entry& entry, const SpiffeId& agent) {
@@ -50,8 +53,8 @@ std::size_t Registry::CountNodes(const NodeFilter& filter) const {
   return count;
 }
 
-Result<NodePtr> Registry::ChangeNode(const SpiffeId& id,
-                                     const std::function<Status(Node&)>& change) {
+Result<NodePtr> Registry::ChangeNode(const SpiffeId& id, const std::function<Status(Node&)>& change,
+                                     const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   const NodePtr current = state.nodes.Find(id);
@@ -63,17 +66,18 @@ Result<NodePtr> Registry::ChangeNode(const SpiffeId& id,
   if (current != nullptr && next == *current) return current;
   Change published;
   published.nodes_put.push_back(std::make_shared<const Node>(std::move(next)));
-  SIGNET_RETURN_IF_ERROR(state.Publish(published));
+  SIGNET_RETURN_IF_ERROR(state.Publish(published, by));
   return published.nodes_put.front();
 }
 
-Result<NodePtr> Registry::AttestWithToken(
-    const std::string& token_digest, const std::function<Result<Node>(const JoinToken&)>& make) {
+Result<NodePtr> Registry::AttestWithToken(const std::string& token_digest,
+                                          const std::function<Result<Node>(const JoinToken&)>& make,
+                                          const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   Change change;
   std::optional<Error> refused;
-  SIGNET_RETURN_IF_ERROR(state.Publish(change, [&](Transaction& transaction) -> Status {
+  SIGNET_RETURN_IF_ERROR(state.Publish(change, by, [&](Transaction& transaction) -> Status {
     SIGNET_TRY(const JoinToken token, transaction.tokens().Take(token_digest));
     if (token.expires_at < state.Now()) return Fail(Code::kInvalidArgument, kTokenExpired);
     Result<Node> made = make(token);
@@ -88,7 +92,7 @@ Result<NodePtr> Registry::AttestWithToken(
   return change.nodes_put.front();
 }
 
-Status Registry::BanNode(const SpiffeId& id) {
+Status Registry::BanNode(const SpiffeId& id, const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   const NodePtr current = state.nodes.Find(id);
@@ -100,10 +104,10 @@ Status Registry::BanNode(const SpiffeId& id) {
   if (banned == *current) return {};
   Change change;
   change.nodes_put.push_back(std::make_shared<const Node>(std::move(banned)));
-  return state.Publish(change);
+  return state.Publish(change, by);
 }
 
-Status Registry::DeleteNode(const SpiffeId& id) {
+Status Registry::DeleteNode(const SpiffeId& id, const Actor& by) {
   State& state = *state_;
   const std::lock_guard changing(state.change_mutex);
   const NodePtr current = state.nodes.Find(id);
@@ -113,22 +117,29 @@ Status Registry::DeleteNode(const SpiffeId& id) {
   state.entries.VisitChildren(id, [&](const EntryPtr& entry) {
     if (TiesAliasTo(*entry, id)) change.entries_removed.push_back(entry);
   });
-  return state.Publish(change);
+  return state.Publish(change, by);
 }
 
-Status Registry::AddJoinToken(const JoinToken& token) {
+Status Registry::AddJoinToken(const JoinToken& token, const Actor& by) {
   const std::lock_guard changing(state_->change_mutex);
   Change change;
+  AuditRecord created;
+  created.event = event::kTokenCreated;
+  created.subject = token.agent_path;
+  created.object = token.digest.substr(0, kDigestShown);
+  created.not_after = token.expires_at;
+  change.also.push_back(std::move(created));
   return state_->Publish(
-      change, [&](Transaction& transaction) { return transaction.tokens().Insert(token); });
+      change, by, [&](Transaction& transaction) { return transaction.tokens().Insert(token); });
 }
 
 Status Registry::PruneExpiredTokens() {
   const std::lock_guard changing(state_->change_mutex);
   const std::int64_t now = state_->Now();
   Change change;
-  return state_->Publish(
-      change, [&](Transaction& transaction) { return transaction.tokens().RemoveExpired(now); });
+  return state_->Publish(change, Actor(), [&](Transaction& transaction) {
+    return transaction.tokens().RemoveExpired(now);
+  });
 }
 
 }  // namespace signet::identity

@@ -37,10 +37,12 @@ struct Registry::State {
   // Fills memory from the store.
   Status Load();
   // With change_mutex held: makes `change` durable, then visible, then known to the observers.
-  // `first` runs in the transaction before `change` is written, and may still fill it.
-  Status Publish(Change& change, const std::function<Status(Transaction&)>& first = {});
+  // `first` runs in the transaction before `change` is written, and may still fill it. What is
+  // changed is recorded in the log, in the same transaction, as done by `by`.
+  Status Publish(Change& change, const Actor& by,
+                 const std::function<Status(Transaction&)>& first = {});
   // The same for what `batch` accepted; on failure its elements carry the error.
-  std::vector<EntryOutcome> PublishEntries(const EntryBatch& batch,
+  std::vector<EntryOutcome> PublishEntries(const EntryBatch& batch, const Actor& by,
                                            std::vector<EntryOutcome> outcomes);
   std::int64_t Now() const { return UnixSeconds(clock.Now()); }
   // An entry of `id` that has not ended and has this right; null: none.
@@ -76,6 +78,7 @@ struct Registry::State {
   void RemoveRelationship(const TrustDomain& removed);
   void Apply(const Change& change);
   void Notify(const Change& change);
+  std::vector<AuditRecord> RecordsOf(const Change& change, const Actor& by) const;
 };
 
 }  // namespace signet::identity

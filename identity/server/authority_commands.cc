@@ -26,17 +26,18 @@ SlotView AuthorityKeeper::Show(std::string_view type) const {
   return ViewSlots(type, state_->records);
 }
 
-Result<ca::AuthoritySlot> AuthorityKeeper::PrepareNext(std::string_view type) {
+Result<ca::AuthoritySlot> AuthorityKeeper::PrepareNext(std::string_view type, const Actor& by) {
   State& state = *state_;
   const std::lock_guard turn(state.tick_mutex);
   const WallTime now = std::chrono::floor<std::chrono::seconds>(state.clock.Now());
-  SIGNET_TRY(const std::string id, state.Prepare(type, now));
+  SIGNET_TRY(const std::string id, state.Prepare(type, now, by));
   SIGNET_RETURN_IF_ERROR(state.PublishPrepared());
   return FindRecord(state.records, type, id)->slot;
 }
 
 Result<ca::AuthoritySlot> AuthorityKeeper::ActivatePrepared(std::string_view type,
-                                                            const std::string& id) {
+                                                            const std::string& id,
+                                                            const Actor& by) {
   if (id.empty()) return Refuse(kAuthorityIdMissing);
   State& state = *state_;
   const std::lock_guard turn(state.tick_mutex);
@@ -60,11 +61,12 @@ Result<ca::AuthoritySlot> AuthorityKeeper::ActivatePrepared(std::string_view typ
                     {"live", held.live},
                     {"first_missing", held.waiting_for.empty() ? "" : held.waiting_for.front()}});
   }
-  SIGNET_RETURN_IF_ERROR(state.Activate(next));
+  SIGNET_RETURN_IF_ERROR(state.Activate(next, by));
   return FindRecord(state.records, type, id)->slot;
 }
 
-Result<ca::AuthoritySlot> AuthorityKeeper::TaintOld(std::string_view type, const std::string& id) {
+Result<ca::AuthoritySlot> AuthorityKeeper::TaintOld(std::string_view type, const std::string& id,
+                                                    const Actor& by) {
   if (id.empty()) return Refuse(kAuthorityIdMissing);
   State& state = *state_;
   const std::lock_guard turn(state.tick_mutex);
@@ -77,20 +79,22 @@ Result<ca::AuthoritySlot> AuthorityKeeper::TaintOld(std::string_view type, const
   // INTERNAL as SPIRE answers it.
   if (published == Publication::kAbsent) return Fail(Code::kInternal, kAuthorityUnpublished, id);
   if (published == Publication::kTainted) return Fail(Code::kInternal, kAuthorityTainted, id);
-  SIGNET_TRY(const BundlePtr changed, state.registry.ChangeOwnBundle([&](Bundle& own) -> Status {
-    TaintInBundle(type, id, own);
-    return {};
-  }));
+  SIGNET_TRY(const BundlePtr changed, state.registry.ChangeOwnBundle(
+                                          [&](Bundle& own) -> Status {
+                                            TaintInBundle(type, id, own);
+                                            return {};
+                                          },
+                                          by));
   AuthorityRecord record = *FindRecord(state.records, type, id);
   record.slot.tainted = true;
-  SIGNET_RETURN_IF_ERROR(state.Write({record}));
+  SIGNET_RETURN_IF_ERROR(state.Write({record}, by));
   state.log.Warn(
       "authority tainted: whoever holds an SVID by it renews",
       {{"type", type}, {"authority", id}, {"bundle_sequence", changed->sequence_number}});
   return record.slot;
 }
 
-Status AuthorityKeeper::Revoke(std::string_view type, const std::string& id) {
+Status AuthorityKeeper::Revoke(std::string_view type, const std::string& id, const Actor& by) {
   if (id.empty()) return Refuse(kAuthorityIdMissing);
   State& state = *state_;
   const std::lock_guard turn(state.tick_mutex);
@@ -104,10 +108,12 @@ Status AuthorityKeeper::Revoke(std::string_view type, const std::string& id) {
                 id);
   }
   if (published == Publication::kTrusted) return Fail(Code::kInternal, kAuthorityUntainted, id);
-  SIGNET_TRY(const BundlePtr changed, state.registry.ChangeOwnBundle([&](Bundle& own) -> Status {
-    RevokeFromBundle(type, id, own);
-    return {};
-  }));
+  SIGNET_TRY(const BundlePtr changed, state.registry.ChangeOwnBundle(
+                                          [&](Bundle& own) -> Status {
+                                            RevokeFromBundle(type, id, own);
+                                            return {};
+                                          },
+                                          by));
   state.log.Warn(
       "authority revoked: what it signed is not accepted any more",
       {{"type", type}, {"authority", id}, {"bundle_sequence", changed->sequence_number}});

@@ -138,11 +138,12 @@ Status AuthorityKeeper::State::DemoteUnpublished() {
 }
 
 // The journal of records: durable first, then in memory.
-Status AuthorityKeeper::State::Write(std::vector<AuthorityRecord> changed) {
+Status AuthorityKeeper::State::Write(std::vector<AuthorityRecord> changed, const Actor& by) {
+  const std::vector<AuditRecord> said = RecordsOf(changed, by);
   const auto committed = store.Commit([&](Transaction& transaction) -> Status {
     for (const AuthorityRecord& record : changed)
       SIGNET_RETURN_IF_ERROR(transaction.authorities().Put(record));
-    return {};
+    return store.AppendRecords(said);
   });
   if (!committed) return Fail(committed.error());
   const std::lock_guard lock(mutex);
@@ -218,7 +219,8 @@ Status AuthorityKeeper::State::Tick() {
   return first;
 }
 
-Result<std::string> AuthorityKeeper::State::Prepare(std::string_view type, WallTime now) {
+Result<std::string> AuthorityKeeper::State::Prepare(std::string_view type, WallTime now,
+                                                    const Actor& by) {
   const std::string key_id = ChooseKeyId(type, records);
   Usable made;
   SIGNET_TRY(AuthorityRecord record,
@@ -239,7 +241,7 @@ Result<std::string> AuthorityKeeper::State::Prepare(std::string_view type, WallT
                                   {"ends", FormatTime(record.slot.not_after)}});
   const std::string id = record.slot.id;
   changed.push_back(std::move(record));
-  SIGNET_RETURN_IF_ERROR(Write(std::move(changed)));
+  SIGNET_RETURN_IF_ERROR(Write(std::move(changed), by));
   ready[id] = std::move(made);
   return id;
 }
@@ -254,7 +256,7 @@ Result<AuthorityRecord> AuthorityKeeper::State::MakeX509(const std::string& key_
   SIGNET_TRY(made->x509,
              ca::X509Authority::CreateRoot(
                  profile, signer, random, [&](const ca::IssuanceIntent& intent) -> Status {
-                   return store.AppendIssuances({MakeIssuanceRecord(intent, now)});
+                   return store.AppendRecords({MakeIssuanceRecord(intent, now)});
                  }));
   AuthorityRecord record;
   record.type = kX509Authority;
@@ -361,7 +363,7 @@ Acknowledgement AuthorityKeeper::State::Acknowledged(const std::string& id, Wall
   return answer;
 }
 
-Status AuthorityKeeper::State::Activate(const AuthorityRecord& next) {
+Status AuthorityKeeper::State::Activate(const AuthorityRecord& next, const Actor& by) {
   std::vector<AuthorityRecord> changed;
   for (const AuthorityRecord& record : records) {
     if (record.type != next.type || record.slot.state != AuthorityState::kActive) continue;
@@ -374,7 +376,7 @@ Status AuthorityKeeper::State::Activate(const AuthorityRecord& next) {
   const auto usable = ready.find(id);
   if (usable == ready.end() || !usable->second.IsOf(type))
     return Fail(Code::kInternal, ca::kKeyNotFound, "no key is loaded for " + id);
-  SIGNET_RETURN_IF_ERROR(Write(std::move(changed)));
+  SIGNET_RETURN_IF_ERROR(Write(std::move(changed), by));
   std::erase_if(ready,
                 [&](const auto& other) { return other.second.IsOf(type) && other.first != id; });
   SetActive(type, usable->second);
@@ -406,14 +408,15 @@ Status AuthorityKeeper::State::Prune(WallTime now) {
   }
   for (const std::string_view type : kTypes) {
     for (const std::string& id : ca::DecideSlots(SlotsOf(type), now, false).prune) {
-      const auto committed = store.Commit([&](Transaction& transaction) -> Status {
-        return transaction.authorities().Remove(std::string(type), id);
-      });
-      if (!committed) return Fail(committed.error());
       const auto same =
           std::find_if(records.begin(), records.end(), [&](const AuthorityRecord& record) {
             return record.type == type && record.slot.id == id;
           });
+      const auto committed = store.Commit([&](Transaction& transaction) -> Status {
+        SIGNET_RETURN_IF_ERROR(transaction.authorities().Remove(std::string(type), id));
+        return store.AppendRecords({MakeRecord(event::kAuthorityRemoved, *same, Actor())});
+      });
+      if (!committed) return Fail(committed.error());
       const std::string key_id = same->slot.key_id;
       {
         const std::lock_guard lock(mutex);

@@ -81,17 +81,19 @@ class AuthorityKeeper final : public ActiveAuthority, public ActiveJwtAuthority 
   SlotView Show(std::string_view type) const;
   // Makes the next authority and publishes it, in place of one that is prepared already: that one
   // stays in the bundle until its end.
-  Result<ca::AuthoritySlot> PrepareNext(std::string_view type);
+  Result<ca::AuthoritySlot> PrepareNext(std::string_view type, const Actor& by = {});
   // Takes the prepared authority into use at once, also when live agents do not hold it yet: they
   // are named in the log. Fails with kAuthorityIdMissing, kAuthorityIdUnexpected or
   // kAuthorityStateWrong.
-  Result<ca::AuthoritySlot> ActivatePrepared(std::string_view type, const std::string& id);
+  Result<ca::AuthoritySlot> ActivatePrepared(std::string_view type, const std::string& id,
+                                             const Actor& by = {});
   // Marks the old authority in the bundle: whoever holds an SVID by it renews. Fails as
   // ActivatePrepared() does, with kAuthorityTainted or kAuthorityUnpublished.
-  Result<ca::AuthoritySlot> TaintOld(std::string_view type, const std::string& id);
+  Result<ca::AuthoritySlot> TaintOld(std::string_view type, const std::string& id,
+                                     const Actor& by = {});
   // Takes a tainted authority out of the bundle; one in use or prepared is refused. Fails as above,
   // and with kAuthorityUntainted.
-  Status Revoke(std::string_view type, const std::string& id);
+  Status Revoke(std::string_view type, const std::string& id, const Actor& by = {});
 
  private:
   struct State;

@@ -60,15 +60,18 @@ struct AuthorityKeeper::State {
   Status Demote(AuthorityRecord record, const std::string& why);
   Status DemoteUnpublished();
   // Answers the new authority's id.
-  Result<std::string> Prepare(std::string_view type, WallTime now);
+  Result<std::string> Prepare(std::string_view type, WallTime now, const Actor& by = {});
   Result<AuthorityRecord> MakeX509(const std::string& key_id, WallTime now, Usable* made);
   Result<AuthorityRecord> MakeJwt(const std::string& key_id, WallTime now, Usable* made);
   Status PublishPrepared();
   Status Advance(std::string_view type, WallTime now);
-  Status Activate(const AuthorityRecord& next);
+  Status Activate(const AuthorityRecord& next, const Actor& by = {});
   void SetActive(std::string_view type, const Usable& usable);
   Status Prune(WallTime now);
-  Status Write(std::vector<AuthorityRecord> changed);
+  Status Write(std::vector<AuthorityRecord> changed, const Actor& by = {});
+  AuditRecord MakeRecord(std::string_view event, const AuthorityRecord& of, const Actor& by) const;
+  std::vector<AuditRecord> RecordsOf(const std::vector<AuthorityRecord>& changed,
+                                     const Actor& by) const;
   Acknowledgement Acknowledged(const std::string& id, WallTime now) const;
   bool MayActivate(const AuthorityRecord& prepared, WallTime now);
   const AuthorityRecord* FindActive(std::string_view type) const;

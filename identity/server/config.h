@@ -71,6 +71,7 @@ struct ServerConfig {
 
   std::string DatabasePath() const { return data_dir + "/server.db"; }
   std::string KeyFolder() const { return data_dir + "/keys"; }
+  std::string LogHeadPath() const { return data_dir + "/log.head"; }
   std::string LockPath() const { return data_dir + "/lock"; }
 };
 

@@ -61,6 +61,9 @@ void Housekeeping::Turn(SteadyTime now) {
   const auto renewed = parts_.identity.Tick();
   if (!renewed) log_.Error("server SVID not renewed", {{"error", renewed.error().Message()}});
   parts_.health.Report("server SVID", renewed);
+  const auto logged = parts_.log_keeper.Tick();
+  if (!logged) log_.Error("the log was not kept", {{"error", logged.error().Message()}});
+  parts_.health.Report("log", logged);
   parts_.connections.Reap();
   parts_.end_overdue_attestations();
   if (now >= next_prune_) {

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "identity/api/caller.h"
+#include "identity/api/log_keeper.h"
 #include "identity/registry/prune.h"
 #include "identity/registry/registry.h"
 #include "identity/server/authority_keeper.h"
@@ -26,6 +27,7 @@ struct HousekeepingParts {
   Registry& registry;
   AuthorityKeeper& keeper;
   ServerIdentity& identity;
+  LogKeeper& log_keeper;
   ConnectionTable& connections;
   net::TlsFront& front;
   HealthBoard& health;

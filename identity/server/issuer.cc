@@ -36,12 +36,12 @@ ca::LeafProfile ProfileOf(const IssueRequest& request, const IssuerSettings& set
           .not_after = now + ttl};
 }
 
-IssuanceRecord RecordOf(const IssueRequest& request, const ca::IssuanceIntent& intent,
+AuditRecord RecordOf(const IssueRequest& request, const ca::IssuanceIntent& intent,
                         WallTime now) {
-  IssuanceRecord record = MakeIssuanceRecord(intent, now);
-  record.entry_id = request.entry_id;
-  record.entry_revision = request.entry_revision;
-  record.requested_by = request.requested_by;
+  AuditRecord record = MakeIssuanceRecord(intent, now);
+  record.object = request.entry_id;
+  record.revision = request.entry_revision;
+  record.actor = request.requested_by;
   return record;
 }
 
@@ -51,12 +51,13 @@ tl::unexpected<Error> FailWithoutAuthority() {
 
 }  // namespace
 
-IssuanceRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now) {
-  IssuanceRecord record;
+AuditRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now) {
+  AuditRecord record;
+  record.event = event::kIssued;
   record.serial = EncodeHex(intent.serial);
-  record.spiffe_id = intent.uri_san;
+  record.subject = intent.uri_san;
   record.purpose = PurposeName(intent.purpose);
-  record.requested_by = "server";
+  record.actor = "server";
   record.authority_id = EncodeHex(intent.authority_key_id);
   record.not_before = UnixSeconds(intent.not_before);
   record.not_after = UnixSeconds(intent.not_after);
@@ -81,7 +82,7 @@ std::vector<Result<IssuedSvid>> Issuer::Issue(std::span<const IssueRequest> requ
   const WallTime now = std::chrono::floor<std::chrono::seconds>(clock_.Now());
   const auto authority = authority_.Active();
   std::vector<Result<ca::PreparedCertificate>> prepared;
-  std::vector<IssuanceRecord> records;
+  std::vector<AuditRecord> records;
   for (const IssueRequest& request : requests) {
     const ca::LeafProfile profile = ProfileOf(request, settings_, now);
     if (authority == nullptr) {
@@ -94,7 +95,7 @@ std::vector<Result<IssuedSvid>> Issuer::Issue(std::span<const IssueRequest> requ
     if (intent.not_after < profile.not_after) shortened_.Add();
     records.push_back(RecordOf(request, intent, now));
   }
-  const Status recorded = records.empty() ? Status() : store_.AppendIssuances(records);
+  const Status recorded = records.empty() ? Status() : store_.AppendRecords(records);
   std::vector<Result<IssuedSvid>> issued;
   for (const Result<ca::PreparedCertificate>& one : prepared) {
     issued.push_back(recorded ? SignOne(authority.get(), one) : Fail(recorded.error()));
@@ -124,7 +125,7 @@ Result<IssuedSvid> Issuer::IssueDownstream(const IssueRequest& request) const {
                                       .not_after = now + ttl};
   const auto prepared = authority->PrepareDownstream(request.public_key, profile, random_, now);
   Status recorded;
-  if (prepared) recorded = store_.AppendIssuances({RecordOf(request, prepared->intent, now)});
+  if (prepared) recorded = store_.AppendRecords({RecordOf(request, prepared->intent, now)});
   Result<IssuedSvid> issued =
       recorded ? SignOne(authority.get(), prepared) : Fail(recorded.error());
   (issued ? issued_ : refused_).Add();

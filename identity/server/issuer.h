@@ -43,7 +43,7 @@ struct IssuerSettings {
 };
 
 // The journal row of what is about to be signed, as requested by the server itself.
-IssuanceRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now);
+AuditRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now);
 
 // Answers the authority in use now; null while there is none.
 class ActiveAuthority {

@@ -41,18 +41,19 @@ Result<IssuedJwt> JwtIssuer::IssueUncounted(const JwtIssueRequest& request) cons
   if (request.state_token_id) claims.token_id = token_id;
   SIGNET_TRY(const ca::PreparedJwt prepared, authority->Prepare(claims, clock_.Now()));
   if (prepared.shortened) shortened_.Add();
-  IssuanceRecord record;
+  AuditRecord record;
+  record.event = event::kIssued;
   record.serial = token_id;
-  record.spiffe_id = claims.subject;
+  record.subject = claims.subject;
   record.purpose = "jwt";
-  record.entry_id = request.entry_id;
-  record.entry_revision = request.entry_revision;
-  record.requested_by = request.requested_by;
+  record.object = request.entry_id;
+  record.revision = request.entry_revision;
+  record.actor = request.requested_by;
   record.authority_id = prepared.key_id;
   record.not_before = UnixSeconds(prepared.issued_at);
   record.not_after = UnixSeconds(prepared.expires_at);
   record.recorded_at = UnixSeconds(prepared.issued_at);
-  SIGNET_RETURN_IF_ERROR(store_.AppendIssuances({record}));
+  SIGNET_RETURN_IF_ERROR(store_.AppendRecords({record}));
   SIGNET_TRY(std::string token, authority->Sign(prepared));
   return IssuedJwt{.token = std::move(token),
                    .issued_at = prepared.issued_at,

@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "base/file.h"
 #include "ca/crypto/key_memory.h"
 #include "identity/server/server.h"
+#include "identity/store/sqlite/log_file.h"
 
 namespace {
 
@@ -24,6 +26,7 @@ constexpr int kExitConfig = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitInUse = 3;
 constexpr int kExitStart = 4;
+constexpr int kExitLog = 5;
 constexpr auto kGrace = std::chrono::seconds(5);
 constexpr std::size_t kKeyMemory = std::size_t{4} << 20;
 
@@ -33,9 +36,11 @@ Examples:
   signet-server run --config /etc/signet/server.yaml
   signet-server run --config server.yaml --log-level debug
   signet-server keys rewrap --config /etc/signet/server.yaml
+  signet-server verify-log --database copy.db --checkpoint log.head
 
 Exit codes: 0 ended as asked, 1 configuration refused, 2 usage, 3 the data
-directory is in use by another server, 4 could not start.)";
+directory is in use by another server, 4 could not start, 5 the log of a
+database was changed or cut.)";
 
 // Keys in memory stay out of core dumps and of other processes' sight; sockets may be as many as
 // allowed.
@@ -63,6 +68,29 @@ int Validate(const std::string& path) {
   }
   for (const auto& warning : ConfigWarnings(config)) std::cerr << "warning: " << warning << "\n";
   std::cout << "valid\n";
+  return kExitOk;
+}
+
+// Reads a database that no server uses: the chain of its log, and each checkpoint.
+int VerifyLog(const std::string& database, const std::string& checkpoint_file) {
+  constexpr std::size_t kCheckpointBytes = 64 * 1024;
+  const auto refuse = [](const signet::Error& error) {
+    std::cerr << "verify-log: " << error.Message() << "\n";
+    return kExitLog;
+  };
+  std::optional<signet::identity::StatedCheckpoint> expected;
+  if (!checkpoint_file.empty()) {
+    const auto bytes = signet::ReadFile(checkpoint_file, kCheckpointBytes);
+    if (!bytes) return refuse(bytes.error());
+    auto stated = signet::identity::ParseLogCheckpoint(signet::AsText(*bytes));
+    if (!stated) return refuse(stated.error());
+    expected = *std::move(stated);
+  }
+  const auto report = signet::identity::VerifyLogFile(database, expected);
+  if (!report) return refuse(report.error());
+  std::cout << report->trust_domain << ": records " << report->base.seq + 1 << " to "
+            << report->head.seq << " are as they were written; checkpoints cover up to "
+            << report->covered << "\n";
   return kExitOk;
 }
 
@@ -154,6 +182,13 @@ int main(int argc, char** argv) {
   rewrap->add_option(
       "--next-kek-file", next_kek_file,
       "Where the next one is, or is made; default: a new one in place of the current");
+  std::string database;
+  std::string checkpoint;
+  auto* verify_log = app.add_subcommand(
+      "verify-log", "Prove that the log in a copied database was neither changed nor cut.");
+  verify_log->add_option("--database", database, "Copy of server.db")->required();
+  verify_log->add_option("--checkpoint", checkpoint,
+                         "A checkpoint kept elsewhere (log.head, or signet audit checkpoint)");
   auto* version = app.add_subcommand("version", "Print the version.");
   try {
     app.parse(argc, argv);
@@ -165,5 +200,6 @@ int main(int argc, char** argv) {
     return kExitOk;
   }
   if (rewrap->parsed()) return Rewrap(config, next_kek_file);
+  if (verify_log->parsed()) return VerifyLog(database, checkpoint);
   return validate->parsed() ? Validate(config) : Run(config, log_level, keys_guarded);
 }

@@ -13,11 +13,13 @@
 #include "ca/keys/key_store.h"
 #include "identity/api/acknowledgements.h"
 #include "identity/api/agent_service.h"
+#include "identity/api/audit_service.h"
 #include "identity/api/bundle_service.h"
 #include "identity/api/debug_service.h"
 #include "identity/api/entry_service.h"
 #include "identity/api/health_service.h"
 #include "identity/api/local_authority_service.h"
+#include "identity/api/log_keeper.h"
 #include "identity/api/logger_service.h"
 #include "identity/api/router.h"
 #include "identity/api/status_service.h"
@@ -87,6 +89,7 @@ struct Server::State {
   void AdoptTls(net::FrontConnection connection);
   void AdoptLocal(UniqueFd connection, const net::PeerCredentials& peer);
   void ExportMetrics();
+  void SignLastCheckpoint();
 
   const ServerConfig config;
   const Clock& clock;
@@ -99,6 +102,7 @@ struct Server::State {
   std::unique_ptr<SqliteStore> store;
   std::unique_ptr<Registry> registry;
   std::unique_ptr<ca::KeyStore> keys;
+  std::unique_ptr<LogKeeper> log_keeper;
   std::unique_ptr<AuthorityKeeper> keeper;
   std::unique_ptr<Issuer> issuer;
   std::unique_ptr<JwtIssuer> jwt_issuer;  // null: disabled
@@ -119,6 +123,7 @@ struct Server::State {
   std::unique_ptr<SvidService> svids;
   std::unique_ptr<TrustDomainService> trust_domains;
   std::unique_ptr<HealthService> health;
+  std::unique_ptr<AuditService> audit;
   std::unique_ptr<StatusService> status;
   std::unique_ptr<DebugService> debug;
   std::unique_ptr<LoggerService> logger;
@@ -147,6 +152,8 @@ Status Server::State::Open() {
   SIGNET_TRY(keys, OpenKeyStore(config.key_store, config.KeyFolder(), config.credentials_folder));
   SIGNET_TRY(attestors, MakeNodeAttestors(config.node_attestors,
                                           {config.trust_domain, *registry, clock, random, log}));
+  SIGNET_TRY(log_keeper, LogKeeper::Start({*store, *keys, config.trust_domain, config.LogHeadPath(),
+                                           clock, log, metrics}));
   return {};
 }
 
@@ -215,10 +222,16 @@ void Server::State::MakeApi() {
   trust_domains =
       std::make_unique<TrustDomainService>(TrustDomainService::Parts{*registry, *federation, log});
   trust_domains->Register(router.get());
+  audit = std::make_unique<AuditService>(*store, *log_keeper, config.trust_domain);
+  audit->Register(router.get());
+  router->SetRefusalSink(
+      [this](const Caller& caller, std::string_view method, std::string_view why) {
+        log_keeper->refusals().Add(caller.AsActor(), method, why);
+      });
   health = std::make_unique<HealthService>(look);
   health->Register(router.get());
-  status =
-      std::make_unique<StatusService>(*registry, *keeper, *hub, look, started_at, listen_address);
+  status = std::make_unique<StatusService>(StatusService::Parts{
+      *registry, *keeper, *hub, *store, clock, look, started_at, listen_address});
   status->Register(router.get());
   debug = std::make_unique<DebugService>(*registry, *identity, clock);
   debug->Register(router.get());
@@ -243,7 +256,7 @@ Status Server::State::Listen() {
                  [this](net::FrontConnection connection) { AdoptTls(std::move(connection)); },
                  limits, clock, log, metrics));
   housekeeping = std::make_unique<Housekeeping>(
-      HousekeepingParts{*registry, *keeper, *identity, connections, *front, board,
+      HousekeepingParts{*registry, *keeper, *identity, *log_keeper, connections, *front, board,
                         [this] { agents->EndOverdueAttestations(); }, config.node_pruning},
       config.ca_ttl, clock, log);
   ExportMetrics();
@@ -272,6 +285,8 @@ Status Server::State::Listen() {
 net::Health Server::State::Health() const {
   net::Health result;
   result.problems = board.Problems();
+  if (const Status found = log_keeper->Found(); !found)
+    result.problems.push_back(found.error().Message());
   const auto now = clock.Now();
   const auto active = keeper->Active();
   bool can_issue = active != nullptr && now < active->certificate().not_after();
@@ -338,6 +353,17 @@ void Server::State::ExportMetrics() {
         [this] { return static_cast<double>(UnixSeconds(identity->valid_until())); });
 }
 
+// What was recorded since the last one is covered too: a tail cut while nothing runs shows.
+void Server::State::SignLastCheckpoint() {
+  if (!log_keeper) return;
+  Status last = log_keeper->Tick();
+  if (last) {
+    if (const auto checkpoint = log_keeper->MakeCheckpoint(); !checkpoint)
+      last = Fail(checkpoint.error());
+  }
+  if (!last) log.Error("no last checkpoint of the log", {{"error", last.error().Message()}});
+}
+
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const Clock& clock,
@@ -373,6 +399,7 @@ void Server::Stop(std::chrono::milliseconds grace) {
   state.admin_http.reset();
   state.publisher.reset();
   state.housekeeping.reset();
+  state.SignLastCheckpoint();
   state.front.reset();  // before what its connections are handed to
   state.grpc.reset();
   state.workers.reset();

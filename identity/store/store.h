@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ca/authority/authority_slots.h"
+#include "identity/audit/audit_record.h"
 #include "identity/bundle/bundle.h"
 #include "identity/federation/relationship.h"
 #include "identity/registry/node.h"
@@ -27,24 +28,11 @@ inline constexpr Reason kStoreNewer{"database is newer than this program"};
 inline constexpr Reason kStoreForeign{"database belongs to another trust domain"};
 inline constexpr Reason kStoreFull{"disk full"};
 inline constexpr Reason kStoreBusy{"too many changes are waiting for the database"};
+inline constexpr Reason kLogPruneRefused{"log records without a newer checkpoint stay"};
 inline constexpr Reason kTokenExists{"join token already exists"};
 inline constexpr Reason kTokenUnknown{"join token does not exist or has already been used"};
 
 using Revision = std::uint64_t;
-
-// One signed certificate, recorded before it is signed.
-struct IssuanceRecord {
-  std::string serial;  // hex; of a JWT-SVID its token id, a UUID
-  std::string spiffe_id;
-  std::string purpose;   // "workload", "agent", "server", "downstream", "root", "jwt"
-  std::string entry_id;  // empty when none
-  std::int64_t entry_revision = 0;
-  std::string requested_by;  // the caller's SPIFFE ID, or "uid:0" on the admin socket, or "server"
-  std::string authority_id;
-  std::int64_t not_before = 0;
-  std::int64_t not_after = 0;
-  std::int64_t recorded_at = 0;
-};
 
 struct AuthorityRecord {
   ca::AuthoritySlot slot;
@@ -111,12 +99,12 @@ class Store {
 
   // `work` may be called on another thread, at most once. An error from it undoes the transaction
   // and is answered. Answers the revision that is now durable. From within `work` only
-  // AppendIssuances() of this store may be called.
+  // AppendRecords() of this store may be called.
   virtual Result<Revision> Commit(const std::function<Status(Transaction&)>& work) = 0;
   // Durable when it returns; takes no revision. Called from within a Commit()'s `work` (on its
   // thread) the records join that transaction and become durable, or are undone, with it. Fails
   // with RESOURCE_EXHAUSTED when too many callers wait.
-  virtual Status AppendIssuances(const std::vector<IssuanceRecord>& records) = 0;
+  virtual Status AppendRecords(const std::vector<AuditRecord>& records) = 0;
 
   virtual Result<Revision> LoadRevision() = 0;
   virtual Result<std::vector<Entry>> LoadEntries() = 0;
@@ -124,9 +112,22 @@ class Store {
   virtual Result<std::vector<Bundle>> LoadBundles() = 0;
   virtual Result<std::vector<AuthorityRecord>> LoadAuthorities() = 0;
   virtual Result<std::vector<FederationRelationship>> LoadRelationships() = 0;
-  // Those of a serial number or a SPIFFE ID (empty: all), newest first.
-  virtual Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
-                                                            std::size_t limit) = 0;
+
+  // The log, in order unless the filter says otherwise.
+  virtual Result<std::vector<LoggedRecord>> LoadLog(const LogFilter& filter) = 0;
+  // Of each holder and identity the newest SVID that ends after `now` (Unix seconds); of JWT-SVIDs
+  // every one. Reads the whole log.
+  virtual Result<std::vector<CurrentSvid>> LoadCurrentSvids(std::int64_t now) = 0;
+  // The last record's place, or the base when none is left.
+  virtual Result<LogHead> LoadLogHead() = 0;
+  // What the first record kept follows: the place of the last one pruned, or zero.
+  virtual Result<LogHead> LoadLogBase() = 0;
+  // Removes the records up to and with `seq` and makes its place the base. Nothing when it is the
+  // base or before; kLogPruneRefused when it is not older than the newest checkpoint.
+  virtual Status PruneLog(std::uint64_t seq) = 0;
+  virtual Status PutCheckpoint(const LogCheckpoint& checkpoint) = 0;
+  // Newest first.
+  virtual Result<std::vector<LogCheckpoint>> LoadCheckpoints(std::size_t limit) = 0;
 };
 
 }  // namespace signet::identity

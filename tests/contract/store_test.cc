@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "identity/audit/log_chain.h"
 #include "identity/store/sqlite/sqlite_store.h"
 #include "tests/support/fake_store.h"
 #include "tests/support/store_values.h"
@@ -110,9 +111,9 @@ bool Same(const AuthorityRecord& a, const AuthorityRecord& b) {
          a.chain == b.chain && a.public_key == b.public_key;
 }
 
-std::vector<std::string> Serials(const std::vector<IssuanceRecord>& records) {
+std::vector<std::string> Serials(const std::vector<AuditRecord>& records) {
   std::vector<std::string> serials;
-  for (const IssuanceRecord& record : records) serials.push_back(record.serial);
+  for (const AuditRecord& record : records) serials.push_back(record.serial);
   return serials;
 }
 
@@ -128,7 +129,7 @@ TEMPLATE_TEST_CASE("store: a new one is empty and at revision 0", "[store]", Fak
   CHECK(Value(store.LoadBundles()).empty());
   CHECK(Value(store.LoadAuthorities()).empty());
   CHECK(Value(store.LoadRelationships()).empty());
-  CHECK(Value(store.LoadIssuances("", 10)).empty());
+  CHECK(test::LoadIssuances(store, "", 10).empty());
 }
 
 TEMPLATE_TEST_CASE("store: every field of every aggregate is there after a reopen", "[store]",
@@ -431,26 +432,26 @@ TEMPLATE_TEST_CASE("store: a token is inserted once, survives an undone take, an
 TEMPLATE_TEST_CASE("store: issuances are kept, newest first, found by serial and by ID", "[store]",
                    FakeSubject, SqliteSubject) {
   TestType subject;
-  REQUIRE(subject.store().AppendIssuances({MakeIssuance(1), MakeIssuance(2)}));
-  REQUIRE(subject.store().AppendIssuances({MakeIssuance(3)}));
-  REQUIRE(subject.store().AppendIssuances({}));
+  REQUIRE(subject.store().AppendRecords({MakeIssuance(1), MakeIssuance(2)}));
+  REQUIRE(subject.store().AppendRecords({MakeIssuance(3)}));
+  REQUIRE(subject.store().AppendRecords({}));
   subject.Reopen();
   Store& store = subject.store();
   CHECK(Value(store.LoadRevision()) == 0);
-  CHECK(Serials(Value(store.LoadIssuances("", 10))) ==
+  CHECK(Serials(test::LoadIssuances(store, "", 10)) ==
         std::vector<std::string>{"0a3", "0a2", "0a1"});
-  CHECK(Serials(Value(store.LoadIssuances("", 2))) == std::vector<std::string>{"0a3", "0a2"});
-  CHECK(Serials(Value(store.LoadIssuances("spiffe://example.org/w1", 10))) ==
+  CHECK(Serials(test::LoadIssuances(store, "", 2)) == std::vector<std::string>{"0a3", "0a2"});
+  CHECK(Serials(test::LoadIssuances(store, "spiffe://example.org/w1", 10)) ==
         std::vector<std::string>{"0a3", "0a1"});
-  CHECK(Value(store.LoadIssuances("none", 10)).empty());
-  const auto found = Value(store.LoadIssuances("0a2", 10));
+  CHECK((test::LoadIssuances(store, "none", 10)).empty());
+  const auto found = (test::LoadIssuances(store, "0a2", 10));
   REQUIRE(found.size() == 1);
-  const IssuanceRecord expected = MakeIssuance(2);
-  CHECK(found[0].spiffe_id == expected.spiffe_id);
+  const AuditRecord expected = MakeIssuance(2);
+  CHECK(found[0].subject == expected.subject);
   CHECK(found[0].purpose == expected.purpose);
-  CHECK(found[0].entry_id == expected.entry_id);
-  CHECK(found[0].entry_revision == expected.entry_revision);
-  CHECK(found[0].requested_by == expected.requested_by);
+  CHECK(found[0].object == expected.object);
+  CHECK(found[0].revision == expected.revision);
+  CHECK(found[0].actor == expected.actor);
   CHECK(found[0].authority_id == expected.authority_id);
   CHECK(found[0].not_before == expected.not_before);
   CHECK(found[0].not_after == expected.not_after);
@@ -462,15 +463,89 @@ TEMPLATE_TEST_CASE("store: an issuance appended within a transaction stands or f
   TestType subject;
   Store& store = subject.store();
   REQUIRE(!store.Commit([&](Transaction&) -> Status {
-    SIGNET_RETURN_IF_ERROR(store.AppendIssuances({MakeIssuance(1)}));
+    SIGNET_RETURN_IF_ERROR(store.AppendRecords({MakeIssuance(1)}));
     return Fail(Code::kAborted, kRefusedByTest);
   }));
-  CHECK(Value(store.LoadIssuances("", 10)).empty());
-  REQUIRE(store.Commit([&](Transaction&) { return store.AppendIssuances({MakeIssuance(2)}); }));
-  REQUIRE(store.AppendIssuances({MakeIssuance(3)}));
+  CHECK(test::LoadIssuances(store, "", 10).empty());
+  REQUIRE(store.Commit([&](Transaction&) { return store.AppendRecords({MakeIssuance(2)}); }));
+  REQUIRE(store.AppendRecords({MakeIssuance(3)}));
   subject.Reopen();
-  CHECK(Serials(Value(subject.store().LoadIssuances("", 10))) ==
+  CHECK(Serials(test::LoadIssuances(subject.store(), "", 10)) ==
         std::vector<std::string>{"0a3", "0a2"});
+}
+
+TEMPLATE_TEST_CASE("store: the log is found by each filter, in either order, page by page",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  std::vector<AuditRecord> records;
+  for (int i = 0; i < 6; ++i) {
+    AuditRecord record;
+    record.event = i % 2 == 0 ? event::kEntryCreated : event::kAgentBanned;
+    record.recorded_at = 100 + i;
+    record.actor = "uid:0";
+    record.subject = "spiffe://example.org/w" + std::to_string(i % 3);
+    record.object = "e" + std::to_string(i);
+    record.detail = R"({"n":1})";
+    records.push_back(record);
+  }
+  REQUIRE(store.AppendRecords(records));
+  const auto seqs = [&](const LogFilter& filter) {
+    std::vector<std::uint64_t> found;
+    for (const LoggedRecord& logged : Value(store.LoadLog(filter))) {
+      CHECK(logged.record == records.at(logged.place.seq - 1));
+      found.push_back(logged.place.seq);
+    }
+    return found;
+  };
+  using Seqs = std::vector<std::uint64_t>;
+  CHECK(seqs({}) == Seqs{1, 2, 3, 4, 5, 6});
+  CHECK(seqs({.newest_first = true, .limit = 2}) == Seqs{6, 5});
+  CHECK(seqs({.before = 5, .newest_first = true, .limit = 2}) == Seqs{4, 3});
+  CHECK(seqs({.after = 2, .limit = 2}) == Seqs{3, 4});
+  CHECK(seqs({.since = 102, .until = 104}) == Seqs{3, 4});
+  CHECK(seqs({.subject = "spiffe://example.org/w1"}) == Seqs{2, 5});
+  CHECK(seqs({.event = "entry"}) == Seqs{1, 3, 5});
+  CHECK(seqs({.event = "agent.banned"}) == Seqs{2, 4, 6});
+  CHECK(seqs({.event = "ent"}).empty());
+  CHECK(seqs({.object = "e3"}) == Seqs{4});
+  CHECK(seqs({.subject = "spiffe://example.org/w1", .event = "entry", .newest_first = true}) ==
+        Seqs{5});
+}
+
+TEMPLATE_TEST_CASE("store: the log is chained, and pruned only behind a checkpoint", "[store]",
+                   FakeSubject, SqliteSubject) {
+  TestType subject;
+  const auto follow = [](Store& store, LogHead base) {
+    LogVerifier verifier(base);
+    for (const LoggedRecord& logged : Value(store.LoadLog({}))) REQUIRE(verifier.Follow(logged));
+    return verifier.head();
+  };
+  CHECK(Value(subject.store().LoadLogHead()) == LogHead{});
+  for (int i = 1; i <= 5; ++i) REQUIRE(subject.store().AppendRecords({MakeIssuance(i)}));
+  const LogHead head = Value(subject.store().LoadLogHead());
+  CHECK(head.seq == 5);
+  CHECK(follow(subject.store(), {}) == head);
+
+  const auto refused = subject.store().PruneLog(3);
+  REQUIRE(!refused);
+  CHECK(refused.error().reason == kLogPruneRefused);
+  const LogCheckpoint checkpoint{
+      .head = head, .made_at = 7, .public_key = {1, 2}, .signature = {3}};
+  REQUIRE(subject.store().PutCheckpoint(checkpoint));
+  CHECK(Value(subject.store().LoadCheckpoints(10)) == std::vector<LogCheckpoint>{checkpoint});
+  CHECK(!subject.store().PruneLog(5));
+  REQUIRE(subject.store().PruneLog(3));
+  REQUIRE(subject.store().PruneLog(2));
+
+  subject.Reopen();
+  Store& store = subject.store();
+  const LogHead base = Value(store.LoadLogBase());
+  CHECK(base.seq == 3);
+  CHECK(Value(store.LoadLog({})).size() == 2);
+  CHECK(follow(store, base) == head);
+  REQUIRE(store.AppendRecords({MakeIssuance(6)}));
+  CHECK(follow(store, base).seq == 6);
 }
 
 }  // namespace signet::identity

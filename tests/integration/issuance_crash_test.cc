@@ -86,13 +86,13 @@ void TakeUntilGone(grpc::Channel& channel, Seen* seen) {
 // Serials in the journal, with how often each stands there.
 std::map<std::string, int> JournalSerials(const ServerProcess& server) {
   std::string output;
-  const auto end = RunProcess(
-      {kPython, "-c",
-       "import sqlite3,sys\n"
-       "for row in sqlite3.connect(sys.argv[1]).execute('SELECT serial FROM issuances'):\n"
-       "  print(row[0])\n",
-       server.data_dir() + "/server.db"},
-      server.folder() + "/python", &output);
+  const auto end = RunProcess({kPython, "-c",
+                               "import sqlite3,sys\n"
+                               "for row in sqlite3.connect(sys.argv[1]).execute(\n"
+                               "    \"SELECT serial FROM audit_log WHERE serial <> ''\"):\n"
+                               "  print(row[0])\n",
+                               server.data_dir() + "/server.db"},
+                              server.folder() + "/python", &output);
   REQUIRE(end.code == 0);
   std::map<std::string, int> serials;
   std::istringstream lines(output);

@@ -76,13 +76,13 @@ class Admin {
 // The serials in the journal of a server that does not run.
 std::set<std::string> JournalOf(const ServerProcess& server) {
   std::string output;
-  const auto end =
-      RunProcess({kPython, "-c",
-                  "import sqlite3, sys\n"
-                  "rows = sqlite3.connect(sys.argv[1]).execute('SELECT serial FROM issuances')\n"
-                  "print(*[serial for serial, in rows], sep='\\n')",
-                  server.data_dir() + "/server.db"},
-                 server.folder() + "/journal", &output);
+  const auto end = RunProcess({kPython, "-c",
+                               "import sqlite3, sys\n"
+                               "rows = sqlite3.connect(sys.argv[1]).execute(\n"
+                               "  \"SELECT serial FROM audit_log WHERE serial <> ''\")\n"
+                               "print(*[serial for serial, in rows], sep='\\n')",
+                               server.data_dir() + "/server.db"},
+                              server.folder() + "/journal", &output);
   REQUIRE(end.code == 0);
   std::set<std::string> serials;
   std::istringstream lines(output);

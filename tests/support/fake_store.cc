@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "identity/audit/log_chain.h"
+
 namespace signet::test {
 
 using namespace identity;  // NOLINT: the fake speaks of nothing else
@@ -56,11 +58,35 @@ struct Rows {
   Table<std::pair<std::string, std::string>, AuthorityRecord> authorities;
 };
 
+bool Fits(const LogFilter& filter, const LoggedRecord& logged) {
+  const AuditRecord& record = logged.record;
+  const auto equal = [](const std::string& wanted, const std::string& value) {
+    return wanted.empty() || wanted == value;
+  };
+  return logged.place.seq > filter.after &&
+         (filter.before == 0 || logged.place.seq < filter.before) &&
+         record.recorded_at >= filter.since &&
+         (filter.until == 0 || record.recorded_at < filter.until) &&
+         equal(filter.subject, record.subject) && equal(filter.serial, record.serial) &&
+         equal(filter.object, record.object) &&
+         (equal(filter.event, record.event) || record.event.starts_with(filter.event + "."));
+}
+
 }  // namespace
 
 struct FakeStore::Content {
   Rows rows;
-  std::vector<IssuanceRecord> issuances;
+  std::vector<LoggedRecord> log;
+  LogHead base;
+  std::map<std::uint64_t, LogCheckpoint> checkpoints;
+
+  LogHead Head() const { return log.empty() ? base : log.back().place; }
+  void Append(const std::vector<AuditRecord>& records) {
+    for (const AuditRecord& record : records) {
+      const LogHead last = Head();
+      log.push_back({{last.seq + 1, NextLogHash(last.hash, record)}, record});
+    }
+  }
   Revision revision = 0;
 };
 
@@ -69,7 +95,7 @@ struct FakeStore::State {
   mutable std::mutex mutex;
   std::mutex writer;  // held by the one running transaction, before `mutex`
   std::thread::id transaction_thread;
-  std::vector<IssuanceRecord> appended_in_transaction;
+  std::vector<AuditRecord> appended_in_transaction;
   std::optional<Error> next_commit;
   std::optional<Error> next_append;
   std::optional<Error> broken;
@@ -202,21 +228,21 @@ Result<Revision> FakeStore::Commit(const std::function<Status(Transaction&)>& wo
   if (state.next_commit) return Fail(*std::exchange(state.next_commit, std::nullopt));
   state.content->rows = std::move(rows);
   state.content->revision = revision;
-  auto& issuances = state.content->issuances;
-  issuances.insert(issuances.end(), state.appended_in_transaction.begin(),
-                   state.appended_in_transaction.end());
+  state.content->Append(state.appended_in_transaction);
   ++state.commits;
   return revision;
 }
 
-Status FakeStore::AppendIssuances(const std::vector<IssuanceRecord>& records) {
+Status FakeStore::AppendRecords(const std::vector<AuditRecord>& records) {
   const std::lock_guard lock(state_->mutex);
   if (state_->broken) return Fail(*state_->broken);
   if (state_->next_append) return Fail(*std::exchange(state_->next_append, std::nullopt));
-  auto& target = state_->transaction_thread == std::this_thread::get_id()
-                     ? state_->appended_in_transaction
-                     : state_->content->issuances;
-  target.insert(target.end(), records.begin(), records.end());
+  if (state_->transaction_thread == std::this_thread::get_id()) {
+    auto& pending = state_->appended_in_transaction;
+    pending.insert(pending.end(), records.begin(), records.end());
+  } else {
+    state_->content->Append(records);
+  }
   ++state_->appends;
   return {};
 }
@@ -239,17 +265,70 @@ Result<std::vector<AuthorityRecord>> FakeStore::LoadAuthorities() {
 Result<std::vector<FederationRelationship>> FakeStore::LoadRelationships() {
   return state_->Read([](const Content& content) { return content.rows.relationships.List(); });
 }
-Result<std::vector<IssuanceRecord>> FakeStore::LoadIssuances(const std::string& serial_or_id,
-                                                             std::size_t limit) {
+Result<std::vector<LoggedRecord>> FakeStore::LoadLog(const LogFilter& filter) {
   return state_->Read([&](const Content& content) {
-    std::vector<IssuanceRecord> found;
-    for (auto it = content.issuances.rbegin();
-         it != content.issuances.rend() && found.size() < limit; ++it) {
-      if (serial_or_id.empty() || it->serial == serial_or_id || it->spiffe_id == serial_or_id)
-        found.push_back(*it);
-    }
+    std::vector<LoggedRecord> found;
+    for (const LoggedRecord& logged : content.log)
+      if (Fits(filter, logged)) found.push_back(logged);
+    if (filter.newest_first) std::reverse(found.begin(), found.end());
+    if (found.size() > filter.limit) found.resize(filter.limit);
     return found;
   });
+}
+Result<std::vector<CurrentSvid>> FakeStore::LoadCurrentSvids(std::int64_t now) {
+  return state_->Read([&](const Content& content) {
+    std::map<std::vector<std::string>, CurrentSvid> current;
+    for (const auto& [place, record] : content.log) {
+      const bool leaf = record.purpose == "workload" || record.purpose == "agent" ||
+                        record.purpose == "downstream";
+      if (record.serial.empty() || record.not_after <= now || (!leaf && record.purpose != "jwt"))
+        continue;
+      const std::string holder = record.purpose == "agent" ? ""
+                                 : record.purpose == "jwt" ? record.serial
+                                                           : record.actor;
+      current[{record.purpose, record.subject, record.object, holder}] = {
+          record.authority_id, record.purpose, record.actor,
+          record.object,       record.subject, record.not_after};
+    }
+    std::vector<CurrentSvid> found;
+    for (auto& [key, svid] : current) found.push_back(std::move(svid));
+    return found;
+  });
+}
+Result<LogHead> FakeStore::LoadLogHead() {
+  return state_->Read([](const Content& content) { return content.Head(); });
+}
+Result<LogHead> FakeStore::LoadLogBase() {
+  return state_->Read([](const Content& content) { return content.base; });
+}
+Result<std::vector<LogCheckpoint>> FakeStore::LoadCheckpoints(std::size_t limit) {
+  return state_->Read([&](const Content& content) {
+    std::vector<LogCheckpoint> found;
+    for (auto it = content.checkpoints.rbegin();
+         it != content.checkpoints.rend() && found.size() < limit; ++it)
+      found.push_back(it->second);
+    return found;
+  });
+}
+Status FakeStore::PutCheckpoint(const LogCheckpoint& checkpoint) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->broken) return Fail(*state_->broken);
+  state_->content->checkpoints[checkpoint.head.seq] = checkpoint;
+  return {};
+}
+Status FakeStore::PruneLog(std::uint64_t seq) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->broken) return Fail(*state_->broken);
+  Content& content = *state_->content;
+  if (seq <= content.base.seq) return {};
+  if (content.checkpoints.empty() || content.checkpoints.rbegin()->first <= seq)
+    return Fail(Code::kFailedPrecondition, kLogPruneRefused);
+  const auto last = std::ranges::find(content.log, seq,
+                                      [](const LoggedRecord& logged) { return logged.place.seq; });
+  if (last == content.log.end()) return Fail(Code::kNotFound, kLogChainBroken);
+  content.base = last->place;
+  content.log.erase(content.log.begin(), last + 1);
+  return {};
 }
 
 void FakeStore::FailNextCommit(Error error) {

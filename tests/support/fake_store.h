@@ -19,25 +19,30 @@ class FakeStore final : public identity::Store {
 
   Result<identity::Revision> Commit(
       const std::function<Status(identity::Transaction&)>& work) override;
-  Status AppendIssuances(const std::vector<identity::IssuanceRecord>& records) override;
+  Status AppendRecords(const std::vector<identity::AuditRecord>& records) override;
   Result<identity::Revision> LoadRevision() override;
   Result<std::vector<identity::Entry>> LoadEntries() override;
   Result<std::vector<identity::Node>> LoadNodes() override;
   Result<std::vector<identity::Bundle>> LoadBundles() override;
   Result<std::vector<identity::AuthorityRecord>> LoadAuthorities() override;
   Result<std::vector<identity::FederationRelationship>> LoadRelationships() override;
-  Result<std::vector<identity::IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
-                                                              std::size_t limit) override;
+  Result<std::vector<identity::LoggedRecord>> LoadLog(const identity::LogFilter& filter) override;
+  Result<std::vector<identity::CurrentSvid>> LoadCurrentSvids(std::int64_t now) override;
+  Result<identity::LogHead> LoadLogHead() override;
+  Result<identity::LogHead> LoadLogBase() override;
+  Status PruneLog(std::uint64_t seq) override;
+  Status PutCheckpoint(const identity::LogCheckpoint& checkpoint) override;
+  Result<std::vector<identity::LogCheckpoint>> LoadCheckpoints(std::size_t limit) override;
 
   // The next Commit() runs its work, then fails with `error` and changes nothing.
   void FailNextCommit(Error error);
-  // The next AppendIssuances() fails with `error` and records nothing.
+  // The next AppendRecords() fails with `error` and records nothing.
   void FailNextAppend(Error error);
   // Every call fails with `error` until Heal().
   void Break(Error error);
   void Heal();
 
-  // How many Commit() calls succeeded, and how many AppendIssuances().
+  // How many Commit() calls succeeded, and how many AppendRecords().
   std::size_t commits() const;
   std::size_t appends() const;
 

@@ -61,17 +61,32 @@ inline identity::Node MakeNode(int number) {
   return node;
 }
 
-inline identity::IssuanceRecord MakeIssuance(int number) {
-  return {.serial = "0a" + std::to_string(number),
-          .spiffe_id = "spiffe://example.org/w" + std::to_string(number % 2),
+inline identity::AuditRecord MakeIssuance(int number) {
+  return {.event = std::string(identity::event::kIssued),
+          .recorded_at = 1767225600,
+          .actor = "spiffe://example.org/spire/agent/join_token/n1",
+          .subject = "spiffe://example.org/w" + std::to_string(number % 2),
+          .object = "entry-" + std::to_string(number),
+          .revision = number,
+          .serial = "0a" + std::to_string(number),
           .purpose = "workload",
-          .entry_id = "entry-" + std::to_string(number),
-          .entry_revision = number,
-          .requested_by = "spiffe://example.org/spire/agent/join_token/n1",
           .authority_id = "ab12",
           .not_before = 1767225590,
           .not_after = 1767229200,
-          .recorded_at = 1767225600};
+          .detail = {}};
+}
+
+// The log's records of issuances, newest first: all, or those of a serial number or SPIFFE ID.
+inline std::vector<identity::AuditRecord> LoadIssuances(identity::Store& store,
+                                                        const std::string& serial_or_id,
+                                                        std::size_t limit) {
+  identity::LogFilter filter{
+      .event = std::string(identity::event::kIssued), .newest_first = true, .limit = limit};
+  (serial_or_id.starts_with("spiffe:") ? filter.subject : filter.serial) = serial_or_id;
+  std::vector<identity::AuditRecord> records;
+  auto log = store.LoadLog(filter).value();
+  for (auto& logged : log) records.push_back(std::move(logged.record));
+  return records;
 }
 
 }  // namespace signet::test

@@ -127,23 +127,25 @@ void CreateSingly(Registry& registry, int from, int threads) {
 }
 
 void AppendJournal(Store& store, int threads, std::size_t batch) {
-  const IssuanceRecord record{.serial = "0123456789abcdef0123456789abcdef01234567",
-                              .spiffe_id = "spiffe://example.org/ns/team-1/sa/service-1",
-                              .purpose = "workload",
-                              .entry_id = "00000000-0000-4000-8000-000000000000",
-                              .entry_revision = 1,
-                              .requested_by = Agent(1).ToString(),
-                              .authority_id = "0123456789abcdef0123456789abcdef01234567",
-                              .not_before = 1,
-                              .not_after = 2,
-                              .recorded_at = 1};
-  const std::vector<IssuanceRecord> records(batch, record);
+  const AuditRecord record{.event = std::string(event::kIssued),
+                           .recorded_at = 1,
+                           .actor = Agent(1).ToString(),
+                           .subject = "spiffe://example.org/ns/team-1/sa/service-1",
+                           .object = "00000000-0000-4000-8000-000000000000",
+                           .revision = 1,
+                           .serial = "0123456789abcdef0123456789abcdef01234567",
+                           .purpose = "workload",
+                           .authority_id = "0123456789abcdef0123456789abcdef01234567",
+                           .not_before = 1,
+                           .not_after = 2,
+                           .detail = {}};
+  const std::vector<AuditRecord> records(batch, record);
   constexpr int kEach = 50;
   const double seconds = Seconds([&] {
     std::vector<std::jthread> running;
     for (int t = 0; t < threads; ++t) {
       running.emplace_back([&] {
-        for (int i = 0; i < kEach; ++i) CHECK_TRUE(store.AppendIssuances(records).has_value());
+        for (int i = 0; i < kEach; ++i) CHECK_TRUE(store.AppendRecords(records).has_value());
       });
     }
   });

@@ -16,6 +16,9 @@ constexpr const char* kFooter = R"(Examples:
   signet agent list
   signet federation create --trust-domain other.org --url https://bundle.other.org:8443/ \
       --profile https_spiffe --endpoint-spiffe-id spiffe://other.org/spire/server --bundle other.json
+  signet authority rotate --plan
+  signet audit list --event entry --since 24h
+  signet certificate find 3f2a…
   signet x509 fetch --agent-socket /run/signet/agent/api.sock --write ./svid
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage or input; 3 nobody answers; 4 not found; 5 not allowed.)";
@@ -37,6 +40,9 @@ struct Parsed {
   BundleOptions bundle;
   FederationOptions federation;
   std::vector<std::string> trust_domains;
+  AuditOptions audit;
+  std::string certificate;
+  RotateOptions rotate;
 };
 
 using Command = std::function<int()>;
@@ -286,12 +292,80 @@ void AddTrustCommands(CLI::App* app, Parsed* p) {
   CLI::App* authority = AddGroup(app, "authority", "Signing authorities");
   AddCommand(authority, p, "show", "Show authorities, their states and who holds them",
              [p] { return ShowAuthorities(p->session); });
+  CLI::App* rotate = AddCommand(
+      authority, p, "rotate",
+      "Replace the authority that signs, when every agent holds the next one. Can be ended at any\n"
+      "time: before it is activated nothing has changed but the bundle, and running it again goes "
+      "on",
+      [p] { return RotateAuthority(p->session, p->rotate); });
+  auto* jwt = rotate->add_flag("--jwt", p->rotate.jwt, "The JWT authority");
+  rotate->add_flag_callback("--x509", [] {}, "The X.509 authority (default)")->excludes(jwt);
+  rotate->add_option("--reason", p->rotate.reason, "schedule, or compromise: taint and revoke too")
+      ->check(CLI::IsMember({"schedule", "compromise"}))
+      ->capture_default_str();
+  rotate->add_flag("--plan", p->rotate.plan, "Only show who holds what and what would be done");
+  rotate->add_flag("--force", p->rotate.force, "Do not wait for agents; the plan says what breaks");
+  rotate->add_flag("--wait", p->rotate.wait, "Wait until agents have renewed all SVIDs too");
+  rotate->add_option("--timeout", p->rotate.timeout, "How long to wait in all")
+      ->type_name("DURATION")
+      ->capture_default_str();
   AddCommand(app, p, "status", "Show the server's state; exit code 1 when it is not healthy",
              [p] { return ShowStatus(p->session); });
   AddCommand(app, p, "version", "Show the version", [] {
     Print("signet " SIGNET_VERSION "\n");
     return kOk;
   });
+}
+
+void AddAuditFilter(CLI::App* command, AuditOptions* audit) {
+  command->add_option("--since", audit->since, "From this time on: 2h (ago), RFC 3339 or seconds")
+      ->type_name("TIME");
+  command->add_option("--until", audit->until, "Before this time")->type_name("TIME");
+  command->add_option("--spiffe-id", audit->subject, "The SPIFFE ID it is about")->type_name("ID");
+  command->add_option("--serial", audit->serial, "A certificate's serial number, in hex")
+      ->type_name("HEX");
+  command->add_option("--event", audit->event, "Such as entry.created, or all of entry")
+      ->type_name("NAME");
+  command->add_option("--object", audit->object, "Entry ID, trust domain or method")
+      ->type_name("ID");
+  command->add_option("-n,--limit", audit->limit, "How many at most")->capture_default_str();
+}
+
+void AddAuditCommands(CLI::App* app, Parsed* p) {
+  CLI::App* audit = AddGroup(app, "audit", "The log: who changed what, and every signature");
+  AddAuditFilter(AddCommand(audit, p, "list", "Show the newest records that fit",
+                            [p] { return ListAudit(p->session, p->audit); }),
+                 &p->audit);
+  AddAuditFilter(AddCommand(audit, p, "tail", "Show records as they are written, until ended",
+                            [p] { return TailAudit(p->session, p->audit); }),
+                 &p->audit);
+  AddCommand(audit, p, "export", "Write the whole log as lines of JSON, with a checkpoint",
+             [p] { return ExportAudit(p->session); });
+  AddCommand(audit, p, "checkpoint", "Show a signed head of the log, to be kept elsewhere",
+             [p] { return ShowCheckpoint(p->session); });
+  CLI::App* verify =
+      AddCommand(audit, p, "verify", "Prove an export or a copied database unchanged; no server",
+                 [p] { return VerifyAudit(p->session, p->audit); });
+  verify->add_option("file", p->audit.file, "Export or database; -: standard input")
+      ->type_name("FILE")
+      ->required();
+  verify->add_option("--checkpoint", p->audit.checkpoint, "A checkpoint that was kept elsewhere")
+      ->type_name("FILE");
+  AddCommand(audit, p, "prune", "Remove old records; the rest keeps verifying",
+             [p] { return PruneAudit(p->session, p->audit); })
+      ->add_option("--before", p->audit.until, "Those made before: 2160h (ago) or RFC 3339")
+      ->type_name("TIME")
+      ->required();
+  CLI::App* certificate = AddGroup(app, "certificate", "Certificates that were issued");
+  CLI::App* find = AddCommand(certificate, p, "find",
+                              "Who asked for a certificate, and why it was granted", [p] {
+                                return FindCertificate(p->session, p->certificate,
+                                                       static_cast<std::size_t>(p->audit.limit));
+                              });
+  find->add_option("serial", p->certificate, "Serial number in hex, or a SPIFFE ID")
+      ->type_name("SERIAL|ID")
+      ->required();
+  find->add_option("-n,--limit", p->audit.limit, "How many at most")->capture_default_str();
 }
 
 std::string FromEnvironment(const char* name, const char* fallback) {
@@ -335,6 +409,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddSvidCommands(&app, &parsed);
   AddTrustCommands(&app, &parsed);
   AddFederationCommands(&app, &parsed);
+  AddAuditCommands(&app, &parsed);
   CLI::App* completion =
       AddGroup(&app, "completion", "Shell completion: source <(signet completion bash)");
   AddCommand(completion, &parsed, "bash", "Script for bash",

@@ -91,6 +91,16 @@ int ShowRelationship(const Session& session, const FederationOptions& options);
 int RefreshRelationship(const Session& session, const FederationOptions& options);
 
 int ShowAuthorities(const Session& session);
+// Replaces the authority that signs. Goes on where an earlier run was ended.
+struct RotateOptions {
+  bool jwt = false;
+  std::string reason = "schedule";  // "compromise": the old one is tainted, then revoked
+  bool plan = false;
+  bool force = false;
+  bool wait = false;
+  std::string timeout = "10m";
+};
+int RotateAuthority(const Session& session, const RotateOptions& options);
 int ShowStatus(const Session& session);
 
 struct FetchOptions {
@@ -108,6 +118,24 @@ struct MintOptions {
   std::string write_folder;
 };
 int MintX509(const Session& session, const MintOptions& options);
+
+// The log (docs/audit.md).
+struct AuditOptions {
+  std::string since, until;  // "2h" (ago), RFC 3339 or Unix seconds; empty: no bound
+  std::string subject, serial, event, object;
+  std::uint64_t limit = 50;
+  std::string file = "-";  // verify: an export or a copied database
+  std::string checkpoint;  // verify: a file
+};
+int ListAudit(const Session& session, const AuditOptions& options);
+// Runs until it is ended.
+int TailAudit(const Session& session, const AuditOptions& options);
+int ExportAudit(const Session& session);
+int ShowCheckpoint(const Session& session);
+int VerifyAudit(const Session& session, const AuditOptions& options);
+int PruneAudit(const Session& session, const AuditOptions& options);
+// Who asked for a certificate and why it was granted.
+int FindCertificate(const Session& session, const std::string& serial_or_id, std::size_t limit);
 
 // Parses and runs; the whole program but for what main() sets up.
 int RunCli(int argc, char** argv, const Clock& clock);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Lengths of functions, files and headers: median, p90, p99, max, and what is over the aims of CONTRIBUTING.md.
 
-Functions are found by their braces at file or class level after formatting (a line that ends in "{" at an indent of 0
-or 2 and looks like a function). Good enough to steer by; prints, never fails.
+Functions are found by their braces at file or class level after formatting: a line that ends in "{" closes a declaration
+that began at an indent of 0 or 2 and looks like a function. Good enough to steer by; prints, never fails.
 """
 import pathlib
 import re
@@ -12,15 +12,32 @@ TOPS = ("base", "ca", "net", "identity", "mesh", "agent", "proxy", "tools")
 NOT_FUNCTION = re.compile(r"^\s*(namespace|struct|class|enum|union|extern|switch|if|for|while|do|else|try|constexpr\s+\w+.*=|.*=\s*\{$)")
 
 
+def indent_of(line):
+    return len(line) - len(line.lstrip())
+
+
+def declaration(lines, number):
+    """The line where the declaration that reaches `number` begins."""
+    while number > 0 and lines[number - 1].strip() and not lines[number - 1].rstrip().endswith((";", "{", "}", ":", ">")):
+        if lines[number - 1].lstrip().startswith(("//", "#")):
+            break
+        number -= 1
+    return number
+
+
 def functions(lines):
     """-> (first line, length) of each function body."""
     start = None
     for number, line in enumerate(lines):
         if start is None:
-            indent = len(line) - len(line.lstrip())
-            if line.rstrip().endswith("{") and indent in (0, 2, 4) and ("(" in line or ")" in line) and not NOT_FUNCTION.match(line):
-                start, close = number, " " * indent + "}"
-        elif line.startswith(close) and not line.startswith(close + " "):
+            if not line.rstrip().endswith("{"):
+                continue
+            first = declaration(lines, number)
+            indent = indent_of(lines[first])
+            head = " ".join(lines[first:number + 1])
+            if indent in (0, 2) and "(" in head and not NOT_FUNCTION.match(lines[first]):
+                start, close = first, " " * indent + "}"
+        elif line.startswith(close):
             yield start + 1, number - start + 1
             start = None
 

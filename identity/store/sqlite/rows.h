@@ -78,16 +78,17 @@ class SqliteFederationRows final : public FederationRows {
   Connection& connection_;
 };
 
-class SqliteIssuanceRows {
+class SqliteAuditRows {
  public:
-  explicit SqliteIssuanceRows(Connection& connection) : connection_(connection) {}
-  Status Append(const std::vector<IssuanceRecord>& records);
-  static Result<std::vector<IssuanceRecord>> Load(Connection& connection,
-                                                  const std::string& serial_or_id,
-                                                  std::size_t limit);
-  // Recomputes the whole chain; answers how many records it holds. Fails with kIssuanceChainBroken,
-  // naming the first record that does not fit.
-  static Result<std::uint64_t> VerifyChain(Connection& connection);
+  explicit SqliteAuditRows(Connection& connection) : connection_(connection) {}
+  Status Append(const std::vector<AuditRecord>& records);
+  Status Prune(std::uint64_t seq);
+  Status PutCheckpoint(const LogCheckpoint& checkpoint);
+  static Result<LogHead> Head(Connection& connection);
+  static Result<LogHead> Base(Connection& connection);
+  static Result<std::vector<LoggedRecord>> Load(Connection& connection, const LogFilter& filter);
+  static Result<std::vector<CurrentSvid>> CurrentSvids(Connection& connection, std::int64_t now);
+  static Result<std::vector<LogCheckpoint>> Checkpoints(Connection& connection, std::size_t limit);
 
  private:
   Connection& connection_;

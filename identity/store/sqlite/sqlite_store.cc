@@ -133,11 +133,22 @@ Result<Revision> SqliteStore::Commit(const std::function<Status(Transaction&)>& 
   return revision;
 }
 
-Status SqliteStore::AppendIssuances(const std::vector<IssuanceRecord>& records) {
+Status SqliteStore::AppendRecords(const std::vector<AuditRecord>& records) {
   SqliteWriter& writer = state_->writer;
-  if (writer.OnWriterThread()) return SqliteIssuanceRows(writer.connection()).Append(records);
+  if (writer.OnWriterThread()) return SqliteAuditRows(writer.connection()).Append(records);
   return writer.Run(
-      [&](Connection& connection) { return SqliteIssuanceRows(connection).Append(records); });
+      [&](Connection& connection) { return SqliteAuditRows(connection).Append(records); });
+}
+
+Status SqliteStore::PruneLog(std::uint64_t seq) {
+  return state_->writer.Run(
+      [&](Connection& connection) { return SqliteAuditRows(connection).Prune(seq); });
+}
+
+Status SqliteStore::PutCheckpoint(const LogCheckpoint& checkpoint) {
+  return state_->writer.Run([&](Connection& connection) {
+    return SqliteAuditRows(connection).PutCheckpoint(checkpoint);
+  });
 }
 
 Status SqliteStore::CheckWritable() const { return state_->writer.CheckWritable(); }
@@ -167,14 +178,25 @@ Result<std::vector<FederationRelationship>> SqliteStore::LoadRelationships() {
   const std::lock_guard lock(state_->reader_mutex);
   return SqliteFederationRows::Load(*state_->reader);
 }
-Result<std::vector<IssuanceRecord>> SqliteStore::LoadIssuances(const std::string& serial_or_id,
-                                                               std::size_t limit) {
+Result<std::vector<LoggedRecord>> SqliteStore::LoadLog(const LogFilter& filter) {
   const std::lock_guard lock(state_->reader_mutex);
-  return SqliteIssuanceRows::Load(*state_->reader, serial_or_id, limit);
+  return SqliteAuditRows::Load(*state_->reader, filter);
 }
-Result<std::uint64_t> SqliteStore::VerifyIssuanceChain() {
+Result<std::vector<CurrentSvid>> SqliteStore::LoadCurrentSvids(std::int64_t now) {
   const std::lock_guard lock(state_->reader_mutex);
-  return SqliteIssuanceRows::VerifyChain(*state_->reader);
+  return SqliteAuditRows::CurrentSvids(*state_->reader, now);
+}
+Result<LogHead> SqliteStore::LoadLogHead() {
+  const std::lock_guard lock(state_->reader_mutex);
+  return SqliteAuditRows::Head(*state_->reader);
+}
+Result<LogHead> SqliteStore::LoadLogBase() {
+  const std::lock_guard lock(state_->reader_mutex);
+  return SqliteAuditRows::Base(*state_->reader);
+}
+Result<std::vector<LogCheckpoint>> SqliteStore::LoadCheckpoints(std::size_t limit) {
+  const std::lock_guard lock(state_->reader_mutex);
+  return SqliteAuditRows::Checkpoints(*state_->reader, limit);
 }
 
 }  // namespace signet::identity

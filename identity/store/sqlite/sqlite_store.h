@@ -31,21 +31,23 @@ class SqliteStore final : public Store {
   ~SqliteStore() override;
 
   Result<Revision> Commit(const std::function<Status(Transaction&)>& work) override;
-  Status AppendIssuances(const std::vector<IssuanceRecord>& records) override;
+  Status AppendRecords(const std::vector<AuditRecord>& records) override;
   Result<Revision> LoadRevision() override;
   Result<std::vector<Entry>> LoadEntries() override;
   Result<std::vector<Node>> LoadNodes() override;
   Result<std::vector<Bundle>> LoadBundles() override;
   Result<std::vector<AuthorityRecord>> LoadAuthorities() override;
   Result<std::vector<FederationRelationship>> LoadRelationships() override;
-  Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& serial_or_id,
-                                                    std::size_t limit) override;
+  Result<std::vector<LoggedRecord>> LoadLog(const LogFilter& filter) override;
+  Result<std::vector<CurrentSvid>> LoadCurrentSvids(std::int64_t now) override;
+  Result<LogHead> LoadLogHead() override;
+  Result<LogHead> LoadLogBase() override;
+  Status PruneLog(std::uint64_t seq) override;
+  Status PutCheckpoint(const LogCheckpoint& checkpoint) override;
+  Result<std::vector<LogCheckpoint>> LoadCheckpoints(std::size_t limit) override;
 
   // Not a success once a sync has failed: every change is then refused until a restart.
   Status CheckWritable() const;
-  // Recomputes the issuance journal's hash chain; answers how many records it holds. Fails with
-  // kIssuanceChainBroken (identity/audit/issuance_chain.h).
-  Result<std::uint64_t> VerifyIssuanceChain();
 
  private:
   struct State;

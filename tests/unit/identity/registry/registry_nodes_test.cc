@@ -204,7 +204,7 @@ TEST_CASE(
               // What an attestation does: looks at the node, journals the certificate it signs.
               if ((*registry)->FindNode(MakeNode(i).id) != nullptr)
                 return Fail(Code::kInternal, kRefusedByTest);
-              SIGNET_RETURN_IF_ERROR((*store)->AppendIssuances({test::MakeIssuance(i)}));
+              SIGNET_RETURN_IF_ERROR((*store)->AppendRecords({test::MakeIssuance(i)}));
               return MakeNode(i);
             });
         if (attested) {
@@ -219,7 +219,7 @@ TEST_CASE(
   CHECK(refused == kThreads - 1);
   CHECK((*registry)->CountNodes({}) == 1);
   CHECK((*store)->LoadNodes()->size() == 1);
-  CHECK((*store)->LoadIssuances("", 10)->size() == 1);
+  CHECK(test::LoadIssuances(**store, "", 10).size() == 1);
 }
 
 TEST_CASE_METHOD(

@@ -33,9 +33,9 @@ class CutStore final : public Store {
     SIGNET_RETURN_IF_ERROR(power_.Take());
     return store_.Commit(work);
   }
-  Status AppendIssuances(const std::vector<IssuanceRecord>& records) override {
+  Status AppendRecords(const std::vector<AuditRecord>& records) override {
     SIGNET_RETURN_IF_ERROR(power_.Take());
-    return store_.AppendIssuances(records);
+    return store_.AppendRecords(records);
   }
   Result<Revision> LoadRevision() override { return store_.LoadRevision(); }
   Result<std::vector<Entry>> LoadEntries() override { return store_.LoadEntries(); }
@@ -47,9 +47,20 @@ class CutStore final : public Store {
   Result<std::vector<FederationRelationship>> LoadRelationships() override {
     return store_.LoadRelationships();
   }
-  Result<std::vector<IssuanceRecord>> LoadIssuances(const std::string& key,
-                                                    std::size_t limit) override {
-    return store_.LoadIssuances(key, limit);
+  Result<std::vector<LoggedRecord>> LoadLog(const LogFilter& filter) override {
+    return store_.LoadLog(filter);
+  }
+  Result<std::vector<CurrentSvid>> LoadCurrentSvids(std::int64_t now) override {
+    return store_.LoadCurrentSvids(now);
+  }
+  Result<LogHead> LoadLogHead() override { return store_.LoadLogHead(); }
+  Result<LogHead> LoadLogBase() override { return store_.LoadLogBase(); }
+  Status PruneLog(std::uint64_t seq) override { return store_.PruneLog(seq); }
+  Status PutCheckpoint(const LogCheckpoint& checkpoint) override {
+    return store_.PutCheckpoint(checkpoint);
+  }
+  Result<std::vector<LogCheckpoint>> LoadCheckpoints(std::size_t limit) override {
+    return store_.LoadCheckpoints(limit);
   }
 
  private:

@@ -8,6 +8,7 @@
 #include "identity/server/authority_publication.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/store_values.h"
 
 namespace signet::identity {
 namespace {
@@ -133,7 +134,7 @@ TEST_CASE("an empty server makes one authority of each type and publishes both i
   CHECK(w.Slots("x509")[0].state == AuthorityState::kActive);
   REQUIRE(w.Slots("jwt").size() == 1);
   CHECK(w.Slots("jwt")[0].id == bundle->jwt_authorities[0].key_id);
-  const auto rows = w.store->LoadIssuances(active->certificate().SerialHex(), 10).value();
+  const auto rows = test::LoadIssuances(*w.store, active->certificate().SerialHex(), 10);
   REQUIRE(rows.size() == 1);
   CHECK(rows[0].purpose == "root");
   CHECK(w.Shows("signet_server_authority_activations_total{type=\"x509\"} 1"));

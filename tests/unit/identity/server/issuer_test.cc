@@ -5,6 +5,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_random.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/store_values.h"
 
 namespace signet::identity {
 namespace {
@@ -85,13 +86,13 @@ TEST_CASE("an SVID is issued as asked, and its journal row says who, what and by
   CHECK(svid->leaf.not_after() == f.clock.Now() + seconds(3600));
   REQUIRE(svid->chain.size() == 1);
   CHECK(svid->chain[0] == svid->leaf);
-  const auto rows = f.store.LoadIssuances(svid->leaf.SerialHex(), 10).value();
+  const auto rows = test::LoadIssuances(f.store, svid->leaf.SerialHex(), 10);
   REQUIRE(rows.size() == 1);
-  CHECK(rows[0].spiffe_id == "spiffe://example.org/w");
+  CHECK(rows[0].subject == "spiffe://example.org/w");
   CHECK(rows[0].purpose == "workload");
-  CHECK(rows[0].entry_id == "entry-1");
-  CHECK(rows[0].entry_revision == 3);
-  CHECK(rows[0].requested_by == "spiffe://example.org/spire/agent/x");
+  CHECK(rows[0].object == "entry-1");
+  CHECK(rows[0].revision == 3);
+  CHECK(rows[0].actor == "spiffe://example.org/spire/agent/x");
   CHECK(rows[0].authority_id == f.active.authority->id());
   CHECK(rows[0].not_before == UnixSeconds(svid->leaf.not_before()));
   CHECK(rows[0].not_after == UnixSeconds(svid->leaf.not_after()));
@@ -180,12 +181,11 @@ TEST_CASE("an authority below ours is recorded before it is signed, and not sign
   REQUIRE(issued->chain.size() == 1);
   CHECK(issued->leaf.is_ca());
   CHECK(issued->leaf.not_after() == f.active.authority->certificate().not_after());
-  auto rows = f.store.LoadIssuances(issued->leaf.SerialHex(), 10);
-  REQUIRE(rows);
-  REQUIRE(rows->size() == 1);
-  CHECK(rows->front().purpose == "downstream");
-  CHECK(rows->front().entry_id == "entry-1");
-  CHECK(rows->front().requested_by == "spiffe://example.org/spire/agent/x");
+  const auto rows = test::LoadIssuances(f.store, issued->leaf.SerialHex(), 10);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows.front().purpose == "downstream");
+  CHECK(rows.front().object == "entry-1");
+  CHECK(rows.front().actor == "spiffe://example.org/spire/agent/x");
   request.ttl = minutes(10);
   CHECK(f.issuer.IssueDownstream(request)->leaf.not_after() == f.clock.Now() + minutes(10));
 

@@ -6,6 +6,7 @@
 #include "identity/svid/jwt_svid.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
+#include "tests/support/store_values.h"
 
 namespace signet::identity {
 namespace {
@@ -65,7 +66,7 @@ struct Fixture {
     REQUIRE(verified);
     return *verified;
   }
-  std::vector<IssuanceRecord> Rows() { return store.LoadIssuances("", 10).value(); }
+  std::vector<AuditRecord> Rows() { return test::LoadIssuances(store, "", 10); }
   bool Counted(const std::string& name, int value) const {
     return metrics.Text().find(name + " " + std::to_string(value) + "\n") != std::string::npos;
   }
@@ -87,10 +88,10 @@ TEST_CASE("a JWT-SVID says what was asked, and its journal row says who, what an
   const auto row = f.Rows().front();
   CHECK(row.serial.size() == 36);
   CHECK(row.purpose == "jwt");
-  CHECK(row.spiffe_id == "spiffe://example.org/w");
-  CHECK(row.entry_id == "entry-1");
-  CHECK(row.entry_revision == 3);
-  CHECK(row.requested_by == "spiffe://example.org/spire/agent/x");
+  CHECK(row.subject == "spiffe://example.org/w");
+  CHECK(row.object == "entry-1");
+  CHECK(row.revision == 3);
+  CHECK(row.actor == "spiffe://example.org/spire/agent/x");
   CHECK(row.authority_id == "kid-1");
   CHECK(row.not_before == UnixSeconds(f.clock.Now()));
   CHECK(row.not_after == UnixSeconds(f.clock.Now()) + 300);

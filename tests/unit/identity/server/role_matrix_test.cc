@@ -86,7 +86,8 @@ const std::vector<Row>& Matrix() {
        "spire.api.server.logger.v1.Logger",
        {"GetLogger", "SetLogLevel", "ResetLogLevel"}},
       {kAdminSocket, "grpc.health.v1.Health", {"Check", "Watch", "List"}},
-      {kAdmins, "signet.status.v1.Status", {"GetStatus"}},
+      {kAdmins, "signet.audit.v1.Audit", {"ListRecords", "GetCheckpoint", "Prune"}},
+      {kAdmins, "signet.status.v1.Status", {"GetStatus", "GetRotation"}},
       {kAgents, "signet.sync.v1.Sync", {"Subscribe"}},
   };
   return kMatrix;

@@ -18,7 +18,7 @@
 #include <thread>
 
 #include "base/file.h"
-#include "identity/audit/issuance_chain.h"
+#include "identity/audit/log_chain.h"
 #include "tests/support/store_values.h"
 #include "tests/support/temp_dir.h"
 
@@ -42,6 +42,14 @@ Result<std::unique_ptr<SqliteStore>> Open(const std::string& path, SqliteSetting
 
 Result<Revision> PutEntry(Store& store, const Entry& entry) {
   return store.Commit([&](Transaction& transaction) { return transaction.entries().Put(entry); });
+}
+
+// How many records the log holds; fails as LogVerifier does.
+Result<std::size_t> VerifyLog(SqliteStore& store) {
+  LogVerifier verifier(store.LoadLogBase().value());
+  const auto log = store.LoadLog({.limit = 1'000'000}).value();
+  for (const LoggedRecord& logged : log) SIGNET_RETURN_IF_ERROR(verifier.Follow(logged));
+  return log.size();
 }
 
 // Runs SQL on the file as another process might; answers the first column of the first row.
@@ -257,7 +265,7 @@ TEST_CASE(
   std::atomic<int> accepted = 0;
   while (!busy) {
     extra.emplace_back([&] {
-      const Status status = store.AppendIssuances({MakeIssuance(1)});
+      const Status status = store.AppendRecords({MakeIssuance(1)});
       if (status) ++accepted;
       if (!status && status.error().reason == kStoreBusy &&
           status.error().code == Code::kResourceExhausted) {
@@ -280,7 +288,7 @@ TEST_CASE(
     }
   }
   CHECK(store.LoadEntries()->size() == static_cast<std::size_t>(succeeded));
-  CHECK(store.LoadIssuances("", 10000)->size() == static_cast<std::size_t>(accepted));
+  CHECK(test::LoadIssuances(store, "", 10000).size() == static_cast<std::size_t>(accepted));
 }
 
 TEST_CASE("sqlite: a full disk refuses changes, loses nothing, and heals without a restart") {
@@ -316,7 +324,7 @@ TEST_CASE("sqlite: a full disk refuses changes, loses nothing, and heals without
       refused = outcome.error();
     }
   }
-  const Status issuance = store.AppendIssuances(std::vector<IssuanceRecord>(2000, MakeIssuance(1)));
+  const Status issuance = store.AppendRecords(std::vector<AuditRecord>(2000, MakeIssuance(1)));
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
   REQUIRE(::sigaction(SIGXFSZ, &previous, nullptr) == 0);
 
@@ -329,12 +337,12 @@ TEST_CASE("sqlite: a full disk refuses changes, loses nothing, and heals without
   CHECK(store.LoadEntries()->size() == static_cast<std::size_t>(accepted));
 
   CHECK(PutEntry(store, MakeEntry(100000)));
-  CHECK(store.AppendIssuances({MakeIssuance(1)}));
+  CHECK(store.AppendRecords({MakeIssuance(1)}));
   opened->reset();
   opened = Open(path);
   REQUIRE(opened);
   CHECK((*opened)->LoadEntries()->size() == static_cast<std::size_t>(accepted) + 1);
-  CHECK(*(*opened)->VerifyIssuanceChain() == 1);
+  CHECK(VerifyLog(**opened).value() == 1);
 }
 
 TEST_CASE("sqlite: the issuance journal refuses changes, and shows those forced on it") {
@@ -343,29 +351,29 @@ TEST_CASE("sqlite: the issuance journal refuses changes, and shows those forced 
   auto store = Open(path);
   REQUIRE(store);
   for (int i = 0; i < 5; ++i)
-    REQUIRE((*store)->AppendIssuances({MakeIssuance(i), MakeIssuance(i + 10)}));
-  CHECK((*store)->VerifyIssuanceChain().value() == 10);
-  CHECK(Sql(path, "UPDATE issuances SET spiffe_id = 'x'") == "error: issuances are append-only");
-  CHECK(Sql(path, "DELETE FROM issuances WHERE seq = 3") == "error: issuances are append-only");
-  CHECK((*store)->VerifyIssuanceChain().value() == 10);
+    REQUIRE((*store)->AppendRecords({MakeIssuance(i), MakeIssuance(i + 10)}));
+  CHECK(VerifyLog(**store).value() == 10);
+  CHECK(Sql(path, "UPDATE audit_log SET spiffe_id = 'x'") == "error: the log is append-only");
+  CHECK(Sql(path, "DELETE FROM audit_log WHERE seq = 3") == "error: the log is append-only");
+  CHECK(VerifyLog(**store).value() == 10);
 
-  Sql(path, "DROP TRIGGER issuances_are_not_changed; DROP TRIGGER issuances_are_not_removed");
+  Sql(path, "DROP TRIGGER audit_log_is_not_changed; DROP TRIGGER audit_log_is_not_removed");
   SECTION("a changed field") {
-    Sql(path, "UPDATE issuances SET not_after = not_after + 1 WHERE seq = 4");
+    Sql(path, "UPDATE audit_log SET not_after = not_after + 1 WHERE seq = 4");
   }
-  SECTION("a removed record") { Sql(path, "DELETE FROM issuances WHERE seq = 4"); }
+  SECTION("a removed record") { Sql(path, "DELETE FROM audit_log WHERE seq = 4"); }
   SECTION("a removed record, the gap closed") {
     Sql(path,
-        "DELETE FROM issuances WHERE seq = 4; UPDATE issuances SET seq = seq - 1 WHERE seq > 4");
+        "DELETE FROM audit_log WHERE seq = 4; UPDATE audit_log SET seq = seq - 1 WHERE seq > 4");
   }
   SECTION("two records changed over") {
     Sql(path,
-        "UPDATE issuances SET seq = 99 WHERE seq = 4; UPDATE issuances SET seq = 4 WHERE seq = 5;"
-        "UPDATE issuances SET seq = 5 WHERE seq = 99");
+        "UPDATE audit_log SET seq = 99 WHERE seq = 4; UPDATE audit_log SET seq = 4 WHERE seq = 5;"
+        "UPDATE audit_log SET seq = 5 WHERE seq = 99");
   }
-  const auto verified = (*store)->VerifyIssuanceChain();
+  const auto verified = VerifyLog(**store);
   REQUIRE(!verified);
-  CHECK(verified.error().reason == kIssuanceChainBroken);
+  CHECK(verified.error().reason == kLogChainBroken);
   CHECK(verified.error().detail.find("record 4") != std::string::npos);
 }
 
@@ -390,7 +398,7 @@ namespace {
   if (!store) ::_exit(3);
   for (int number = from;; ++number) {
     const auto revision = (*store)->Commit([&](Transaction& transaction) -> Status {
-      SIGNET_RETURN_IF_ERROR((*store)->AppendIssuances({MakeIssuance(number)}));
+      SIGNET_RETURN_IF_ERROR((*store)->AppendRecords({MakeIssuance(number)}));
       return transaction.entries().Put(MakeEntry(number));
     });
     if (!revision) ::_exit(4);
@@ -443,7 +451,7 @@ TEST_CASE("sqlite: killed 20 times at random moments, every acknowledged commit 
     for (const Entry& entry : entries) stored.insert(entry.id);
     CHECK(std::includes(stored.begin(), stored.end(), acknowledged.begin(), acknowledged.end()));
     CHECK((*store)->LoadRevision().value() == stored.size());
-    CHECK((*store)->VerifyIssuanceChain().value() == stored.size());
+    CHECK(VerifyLog(**store).value() == stored.size());
     CHECK(Sql(path, "PRAGMA integrity_check") == "ok");
   }
   CHECK(acknowledged.size() > 100);
