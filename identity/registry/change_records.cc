@@ -142,8 +142,7 @@ void ChangeRecords::RelationshipPut(const FederationRelationship& relationship) 
   record.subject = relationship.trust_domain.IdString();
   record.object = relationship.trust_domain.name();
   const bool spiffe = relationship.profile == EndpointProfile::kHttpsSpiffe;
-  Json json{{"url", relationship.url.text()},
-            {"profile", spiffe ? "https_spiffe" : "https_web"}};
+  Json json{{"url", relationship.url.text()}, {"profile", spiffe ? "https_spiffe" : "https_web"}};
   if (spiffe) json["endpoint_spiffe_id"] = relationship.endpoint_id.ToString();
   record.detail = Text(json);
 }

@@ -36,8 +36,7 @@ ca::LeafProfile ProfileOf(const IssueRequest& request, const IssuerSettings& set
           .not_after = now + ttl};
 }
 
-AuditRecord RecordOf(const IssueRequest& request, const ca::IssuanceIntent& intent,
-                        WallTime now) {
+AuditRecord RecordOf(const IssueRequest& request, const ca::IssuanceIntent& intent, WallTime now) {
   AuditRecord record = MakeIssuanceRecord(intent, now);
   record.object = request.entry_id;
   record.revision = request.entry_revision;

@@ -70,10 +70,12 @@ TEST_CASE("a whole configuration is read") {
   REQUIRE(config.listeners.size() == 2);
   CHECK(config.listeners[0].name == "web");
   CHECK(config.listeners[0].policy.DecideConnection(Id("spiffe://example.org/shop")).allowed());
-  CHECK_FALSE(config.listeners[0].policy.DecideConnection(Id("spiffe://example.org/shops")).allowed());
+  CHECK_FALSE(
+      config.listeners[0].policy.DecideConnection(Id("spiffe://example.org/shops")).allowed());
   CHECK(config.listeners[0].policy_place.ends_with("proxy.yaml:7"));
   CHECK(config.listeners[1].direction == Direction::kOutbound);
-  CHECK(config.listeners[1].policy.DecideConnection(Id("spiffe://example.org/orders/eu")).allowed());
+  CHECK(
+      config.listeners[1].policy.DecideConnection(Id("spiffe://example.org/orders/eu")).allowed());
   CHECK(config.limits.connections == 100);
   CHECK(config.limits.per_peer == 10);
   CHECK(config.limits.handshakes == 5);
@@ -119,7 +121,8 @@ TEST_CASE("an inbound listener without rules is valid, refuses everyone and warn
   const Loaded loaded =
       files.Load("inbound: [{name: web, listen: '127.0.0.1:0', forward: '127.0.0.1:80'}]");
   REQUIRE(loaded.config);
-  CHECK_FALSE(loaded.config->listeners[0].policy.DecideConnection(Id("spiffe://example.org/a")).allowed());
+  CHECK_FALSE(
+      loaded.config->listeners[0].policy.DecideConnection(Id("spiffe://example.org/a")).allowed());
   REQUIRE(loaded.config->warnings.size() == 1);
   CHECK(loaded.config->warnings[0].find("refuses every caller") != std::string::npos);
 }
@@ -183,8 +186,12 @@ inbound:
   const Loaded loaded = files.Load(std::string(kWhole) + "rules_file: rules.yaml\n");
   INFO(loaded.problems);
   REQUIRE(loaded.config);
-  CHECK(loaded.config->listeners[0].policy.DecideConnection(Id("spiffe://example.org/late")).allowed());
-  CHECK(loaded.config->listeners[0].policy.DecideConnection(Id("spiffe://example.org/shop")).allowed());
+  CHECK(loaded.config->listeners[0]
+            .policy.DecideConnection(Id("spiffe://example.org/late"))
+            .allowed());
+  CHECK(loaded.config->listeners[0]
+            .policy.DecideConnection(Id("spiffe://example.org/shop"))
+            .allowed());
   CHECK(loaded.config->files.size() == 2);
 }
 
