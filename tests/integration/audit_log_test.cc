@@ -18,7 +18,8 @@ Answer Signet(const ServerProcess& server, std::vector<std::string> words) {
   words.insert(words.begin(), std::string(SIGNET_BIN) + "/signet");
   words.insert(words.end(), {"--socket", server.admin_socket()});
   Answer answer;
-  answer.code = RunProcess(words, server.folder() + "/signet", &answer.output).code;
+  const TempDir folder;  // what a program says is appended to its file
+  answer.code = RunProcess(words, folder.File("output"), &answer.output).code;
   return answer;
 }
 
