@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <optional>
 #include <string_view>
 
 namespace signet::net {
@@ -37,6 +38,19 @@ std::uint64_t ReadStartTime(pid_t pid) {
   std::uint64_t ticks = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ticks);
   return error == std::errc() ? ticks : 0;
+}
+
+// The effective one of the four ids in a line "Uid:\t1\t2\t3\t4" of /proc/PID/status.
+std::optional<std::uint32_t> EffectiveId(std::string_view status, std::string_view label) {
+  const auto found = status.find(label);
+  if (found == status.npos) return std::nullopt;
+  status.remove_prefix(found + label.size());
+  const auto second = status.find('\t', 1);
+  if (second == status.npos) return std::nullopt;
+  status.remove_prefix(second + 1);
+  std::uint32_t id = 0;
+  const auto [end, error] = std::from_chars(status.data(), status.data() + status.size(), id);
+  return error == std::errc() ? std::optional(id) : std::nullopt;
 }
 
 bool HasExited(int pidfd) {
@@ -89,6 +103,27 @@ Result<PeerCredentials> ReadPeerCredentials(int socket) {
       peer.start_time = pinned->start_time;
     }
   }
+  return peer;
+}
+
+Result<PeerCredentials> ReadProcessCredentials(pid_t pid) {
+  SIGNET_TRY(PinnedProcess pinned, PinProcess(pid));
+  const UniqueFd file(open(fmt::format("/proc/{}/status", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  char buffer[4096];  // the lines meant are among the first
+  const ssize_t got = file.valid() ? read(file.get(), buffer, sizeof buffer) : -1;
+  if (got <= 0) return Fail(Code::kNotFound, kPeerGone, fmt::format("process {}", pid));
+  const std::string_view status(buffer, static_cast<std::size_t>(got));
+  const auto uid = EffectiveId(status, "\nUid:");
+  const auto gid = EffectiveId(status, "\nGid:");
+  if (!uid || !gid)
+    return Fail(Code::kUnavailable, kPeerUnknown, fmt::format("status of process {}", pid));
+  PeerCredentials peer;
+  peer.pid = pid;
+  peer.uid = *uid;
+  peer.gid = *gid;
+  peer.pidfd = std::move(pinned.pidfd);
+  peer.start_time = pinned.start_time;
+  if (!IsAlive(peer)) return Fail(Code::kNotFound, kPeerGone, fmt::format("process {}", pid));
   return peer;
 }
 

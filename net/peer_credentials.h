@@ -32,6 +32,9 @@ Result<PinnedProcess> PinProcess(pid_t pid);
 // kPeerUnknown. Credentials are frozen at connect(): a child that inherited the socket shows its
 // parent's.
 Result<PeerCredentials> ReadPeerCredentials(int socket);
+// The same for a process somebody names, which is pinned with the effective user and group it has
+// now. Fails with kPeerGone or kPeerUnknown.
+Result<PeerCredentials> ReadProcessCredentials(pid_t pid);
 // Still the same process: the pidfd is not readable and the start time is unchanged. Ask after
 // reading /proc.
 bool IsAlive(const PeerCredentials& peer);
