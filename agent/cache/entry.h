@@ -23,6 +23,11 @@ struct AuthorizedEntry {
   std::string hint;
   bool store_svid = false;  // kept by a store plug-in, not granted to workloads
   bool disable_x509_svid_prefetch = false;
+  // What JWT-SVIDs and the delegated identity API go by.
+  std::int32_t jwt_svid_ttl = 0;  // seconds; 0: the server's default
+  bool jwt_svid_include_jti = false;
+  bool admin = false;
+  bool downstream = false;
 
   // Any update raises the revision, also one of fields not kept here; an entry made anew under its
   // old id has another creation time.

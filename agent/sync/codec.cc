@@ -30,6 +30,10 @@ Result<AuthorizedEntry> ToEntry(const types::Entry& message) {
   entry.hint = message.hint();
   entry.store_svid = message.store_svid();
   entry.disable_x509_svid_prefetch = message.additional_attributes().disable_x509_svid_prefetch();
+  entry.jwt_svid_ttl = message.jwt_svid_ttl();
+  entry.jwt_svid_include_jti = message.additional_attributes().jwt_svid_include_jti();
+  entry.admin = message.admin();
+  entry.downstream = message.downstream();
   return entry;
 }
 
@@ -52,6 +56,11 @@ types::Entry FromEntry(const AuthorizedEntry& entry) {
   message.set_store_svid(entry.store_svid);
   if (entry.disable_x509_svid_prefetch)
     message.mutable_additional_attributes()->set_disable_x509_svid_prefetch(true);
+  if (entry.jwt_svid_include_jti)
+    message.mutable_additional_attributes()->set_jwt_svid_include_jti(true);
+  message.set_jwt_svid_ttl(entry.jwt_svid_ttl);
+  message.set_admin(entry.admin);
+  message.set_downstream(entry.downstream);
   return message;
 }
 
