@@ -53,9 +53,16 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
               world.log, world.metrics),
       minter_(
           {cache_, svid_issuer_, interest_, world.clock, world.random, world.log, world.metrics},
-          MintOptions{{}, config.most_svids}),
+          MintOptions{{}, config.most_svids, config.workload_key_type}),
       sync_(link_, cache_, *state_, SyncOptions{config.sync_interval}, world.clock, world.random,
-            world.log, world.metrics) {}
+            world.log, world.metrics),
+      jwt_issuer_(link_),
+      jwts_(cache_, jwt_issuer_, world.clock, world.metrics),
+      endpoints_(
+          {cache_, [this](const net::PeerCredentials& peer) { return attestor_.Attest(peer); },
+           [this](const std::vector<std::string>& ids) { minter_.Want(ids); }, interest_, jwts_,
+           [this] { return Figures(); }, world.clock, world.random, world.log, world.metrics},
+          config.endpoints, config.limits) {}
 
 Agent::~Agent() { StopParts(); }
 
@@ -75,6 +82,13 @@ ExitCode Agent::Run() {
     return ExitCode::kInUse;
   }
   unlink(config_.socket.c_str());
+  if (const auto& admin = config_.endpoints.admin_socket) {
+    if (const auto listener = Endpoints::ListenAdmin(*admin); !listener) {
+      world_.log.Error("cannot open the admin socket", {{"error", listener.error().Message()}});
+      return ExitCode::kInUse;
+    }
+    unlink(admin->path.c_str());
+  }
   if (const ExitCode attested = EnsureAttested(); attested != ExitCode::kClean) return attested;
   if (!state_->identity()) return ExitCode::kClean;  // asked to stop before
   if (const Status restored = cache_store_.Restore(); !restored)
@@ -102,15 +116,8 @@ Result<UniqueFd> Agent::Listen() const {
 
 Status Agent::OpenSocket() {
   SIGNET_TRY(auto listener, Listen());
-  WorkloadServerParts parts{
-      cache_,
-      [this](const net::PeerCredentials& peer) { return attestor_.Attest(peer); },
-      [this](const std::vector<std::string>& ids) { minter_.Want(ids); },
-      interest_,
-      world_.clock,
-      world_.log,
-      world_.metrics};
-  SIGNET_TRY(server_, WorkloadServer::Start(std::move(listener), std::move(parts), config_.limits));
+  SIGNET_RETURN_IF_ERROR(endpoints_.Open(std::move(listener)));
+  opened_ = true;
   return {};
 }
 
@@ -125,12 +132,12 @@ ExitCode Agent::EnsureAttested() {
 
 void Agent::StartParts() {
   ExportMetrics();
-  cache_.Observe([this] { server_->Wake(); });
+  cache_.Observe([this] { endpoints_.Wake(); });
   cache_.Observe([this] { minter_.Wake(); });
   cache_.Observe([this] { cache_store_.Wake(); });
-  cache_.Observe([this] { server_->SetServing(cache_.Current()->synced); });
+  cache_.Observe([this] { endpoints_.SetServing(cache_.Current()->synced); });
   link_.OnDrop([this] { sync_.Interrupt(); });
-  server_->SetServing(cache_.Current()->synced);
+  endpoints_.SetServing(cache_.Current()->synced);
   const auto identity = state_->identity();
   world_.log.Info("agent runs", {{"agent_id", identity->id.ToString()},
                                  {"svid_expires", FormatTime(identity->not_after())},
@@ -149,8 +156,9 @@ void Agent::StopParts() {
   minter_.Stop();
   keeper_.Stop();
   cache_store_.Stop();
-  if (!server_) return;
-  server_->Stop();
+  jwt_issuer_.Stop();
+  if (!opened_) return;
+  endpoints_.Stop();
   unlink(config_.socket.c_str());
 }
 
@@ -185,6 +193,7 @@ bool Agent::OnDenied(const Error& error) {
   const Status state_erased = state_->Erase();
   const Status cache_erased = cache_store_.Erase();
   cache_.Erase();
+  jwts_.Clear();
   for (const Status& erased : {state_erased, cache_erased})
     if (!erased) world_.log.Error("not erased from disk", {{"error", erased.error().Message()}});
   {
@@ -232,6 +241,20 @@ net::Health Agent::health() const {
     health.problems.push_back("the server was last heard " +
                               FormatDuration(world_.clock.SteadyNow() - *heard) + " ago");
   return health;
+}
+
+AgentFigures Agent::Figures() const {
+  AgentFigures figures;
+  if (const auto identity = state_->identity()) figures.chain = identity->chain;
+  const SnapshotPtr snapshot = cache_.Current();
+  if (const BundlePtr own = snapshot->FindBundle(snapshot->trust_domain))
+    figures.roots = own->bundle.X509Roots();
+  snapshot->entries.ForEach(
+      [&](const HeldEntry& held) { figures.x509_svids += held.svid != nullptr ? 1 : 0; });
+  figures.jwt_svids = jwts_.cached();
+  if (const auto heard = sync_.last_heard())
+    figures.last_sync = world_.clock.Now() - (world_.clock.SteadyNow() - *heard);
+  return figures;
 }
 
 void Agent::ExportMetrics() {

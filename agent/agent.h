@@ -11,8 +11,9 @@
 #include "agent/cache/cache.h"
 #include "agent/cache/minter.h"
 #include "agent/config.h"
-#include "agent/endpoints/workload_server.h"
+#include "agent/endpoints/endpoints.h"
 #include "agent/sync/cache_store.h"
+#include "agent/sync/jwt_client.h"
 #include "agent/sync/server_clients.h"
 #include "agent/sync/server_link.h"
 #include "agent/sync/sync_worker.h"
@@ -67,6 +68,7 @@ class Agent {
   bool OnDenied(const Error& error);
   Status AttestAgain();
   bool Reattest();
+  AgentFigures Figures() const;
   void ExportMetrics();
 
   const AgentConfig config_;
@@ -84,12 +86,15 @@ class Agent {
   NodeKeeper keeper_;
   Minter minter_;
   SyncWorker sync_;
-  std::unique_ptr<WorkloadServer> server_;
+  SpireJwtIssuer jwt_issuer_;
+  JwtSource jwts_;
+  Endpoints endpoints_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
   bool denied_ = false;
+  bool opened_ = false;
   std::atomic<bool> serving_{false};
 };
 

@@ -141,6 +141,19 @@ void ReadLimits(ConfigMap* root, AgentConfig* config) {
   limits->Finish();
 }
 
+void ReadKeyType(ConfigMap* root, AgentConfig* config) {
+  const auto name = root->String("workload_x509_svid_key_type");
+  if (!name) return;
+  const auto type = ca::ParseKeyType(*name);
+  if (type && (*type == ca::KeyType::kEcP256 || *type == ca::KeyType::kEcP384 ||
+               *type == ca::KeyType::kRsa2048)) {
+    config->workload_key_type = *type;
+  } else {
+    root->Problem("workload_x509_svid_key_type", "no key type for workloads: " + *name,
+                  "ec-p256, ec-p384 or rsa-2048");
+  }
+}
+
 void ReadLogAndMetrics(ConfigMap* root, AgentConfig* config) {
   if (auto log = root->Map("log")) {
     const std::string level = log->String("level", "info");
@@ -175,6 +188,8 @@ AgentConfig ReadAll(ConfigMap root, const ConfigOverrides& overrides) {
   ReadDisk(&root, overrides, &config);
   ReadAttestors(&root, &config);
   ReadLimits(&root, &config);
+  config.endpoints = ReadEndpointOptions(&root);
+  ReadKeyType(&root, &config);
   config.sync_interval = root.Duration("sync_interval", config.sync_interval,
                                        std::chrono::milliseconds(100), std::chrono::hours(1));
   ReadLogAndMetrics(&root, &config);

@@ -11,6 +11,7 @@
 #include "agent/attest/node_keeper.h"
 #include "agent/attest/seal_key.h"
 #include "agent/endpoints/caller_table.h"
+#include "agent/endpoints/endpoint_options.h"
 #include "agent/workload/unix_attestor.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -31,6 +32,8 @@ struct AgentConfig {
   UnixAttestorOptions unix_attestor;
   CallerLimits limits;
   std::size_t most_svids = 20'000;                   // held at once
+  EndpointOptions endpoints;
+  ca::KeyType workload_key_type = ca::KeyType::kEcP256;
   Duration sync_interval = std::chrono::seconds(5);  // of polling, with a server that has no push
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;

@@ -25,7 +25,8 @@ namespace signet::agent {
 
 struct MintOptions {
   BackoffPolicy backoff;
-  std::size_t most_svids = 20'000;  // held at once, those being minted included
+  std::size_t most_svids = 20'000;              // held at once, those being minted included
+  ca::KeyType key_type = ca::KeyType::kEcP256;  // of the keys of workloads
 };
 
 class MintSchedule {

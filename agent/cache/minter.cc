@@ -29,6 +29,7 @@ Minter::Minter(const MinterParts& parts, const MintOptions& options)
       issuer_(parts.issuer),
       clock_(parts.clock),
       log_(parts.log),
+      key_type_(options.key_type),
       minted_(parts.metrics.Counter("signet_agent_svids_minted_total",
                                     "X.509-SVIDs received and taken on")),
       failed_(parts.metrics.Counter("signet_agent_svid_mint_failures_total",
@@ -162,7 +163,7 @@ void Minter::Mint(const std::vector<EntryPtr>& due) {
   std::vector<Job> jobs;
   std::vector<MintRequest> requests;
   for (const EntryPtr& entry : due) {
-    auto key = ca::PrivateKey::Generate(ca::KeyType::kEcP256);
+    auto key = ca::PrivateKey::Generate(key_type_);
     auto request = key ? ca::MakeRequest(*key) : Result<Bytes>(Fail(key.error()));
     if (!request) {
       log_.Error("cannot make a key for a workload",

@@ -101,6 +101,7 @@ class Minter {
   SvidIssuer& issuer_;
   const Clock& clock_;
   const Logger& log_;
+  const ca::KeyType key_type_;
   Counter& minted_;
   Counter& failed_;
   mutable IssuerPool issuers_;

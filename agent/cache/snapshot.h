@@ -16,6 +16,7 @@ struct ServedBundle {
   identity::Bundle bundle;
   Bytes x509_der;           // X.509 authorities, concatenated DER, in the bundle's order
   ca::Sha256Digest digest;  // over x509_der
+  std::string jwks;         // JWT authorities as a JWKS, in the order of their key IDs
 };
 using BundlePtr = std::shared_ptr<const ServedBundle>;
 

@@ -32,7 +32,8 @@ std::vector<std::string> WorkloadView::Missing() const {
   return ids;
 }
 
-WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held, WallTime now) {
+WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held, WallTime now,
+                     EqualHints equal_hints) {
   WorkloadView view;
   view.own_bundle = snapshot.FindBundle(snapshot.trust_domain);
   if (!snapshot.synced || !view.own_bundle) return view;
@@ -40,7 +41,9 @@ WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held
   const auto by_hint = ChooseByHint(granted);
   std::set<identity::TrustDomain> federated;
   for (const auto& [entry, svid, indexed_under] : granted) {
-    if (!entry->hint.empty() && by_hint.at(entry->hint) != entry.get()) continue;
+    if (equal_hints == EqualHints::kOldestOnly && !entry->hint.empty() &&
+        by_hint.at(entry->hint) != entry.get())
+      continue;
     const bool servable = svid && svid->id == entry->spiffe_id && svid->not_after > now;
     view.grants.push_back({entry, servable ? svid : nullptr});
     federated.insert(entry->federates_with.begin(), entry->federates_with.end());

@@ -36,7 +36,9 @@ struct WorkloadView {
 };
 
 // Of entries with the same hint the older one counts, then the one of lower id; the others are not
-// granted at all, as in SPIRE.
-WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held, WallTime now);
+// granted at all, as in SPIRE's Workload API. Its other faces know no hints and grant them all.
+enum class EqualHints { kOldestOnly, kAll };
+WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held, WallTime now,
+                     EqualHints equal_hints = EqualHints::kOldestOnly);
 
 }  // namespace signet::agent

@@ -1,37 +1,39 @@
-// The agent's public Unix socket: accepts, notes who connects, hands the connection to gRPC. Serves
-// the SPIFFE Workload API and gRPC health.
+// The agent's public Unix socket: the SPIFFE Workload API, Envoy's secret discovery, gRPC health
+// and reflection.
 //
-// Threads: one that accepts, one that updates streams, two that attest, and gRPC's.
+// Threads: one that updates streams, and those of SocketServer.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "agent/cache/cache.h"
-#include "agent/cache/interest.h"
-#include "agent/endpoints/caller_table.h"
+#include "agent/endpoints/caller_gate.h"
+#include "agent/endpoints/endpoint_options.h"
+#include "agent/jwt/jwt_source.h"
 #include "base/file.h"
-#include "base/log.h"
-#include "base/metrics.h"
+#include "base/random.h"
 
 namespace signet::agent {
 
-// What the server needs of the rest of the agent.
-struct WorkloadServerParts {
+// What the sockets need of the rest of the agent; all of it outlives them.
+struct EndpointParts {
   Cache& cache;
-  std::function<Result<identity::SelectorSet>(const net::PeerCredentials&)> attest;
   std::function<void(const std::vector<std::string>&)>
       want;            // SVIDs of these entries are waited for
   Interest& interest;  // learns who has an open stream
-  const Clock& clock;
-  const Logger& log;
-  Metrics& metrics;
+  const Attestation& attestation;
+  JwtSource& jwts;
+  AttestationPool& jwt_pool;  // threads that may wait for the server
+  RefusalCounters& refusals;
+  Random& random;
 };
 
 class WorkloadServer {
  public:
   // `listener` is a non-blocking listening Unix socket.
-  static Result<std::unique_ptr<WorkloadServer>> Start(UniqueFd listener, WorkloadServerParts parts,
+  static Result<std::unique_ptr<WorkloadServer>> Start(UniqueFd listener,
+                                                       const EndpointParts& parts,
+                                                       const EndpointOptions& options,
                                                        const CallerLimits& limits);
   ~WorkloadServer();
 

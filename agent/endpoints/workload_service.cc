@@ -3,8 +3,6 @@
 namespace signet::agent {
 namespace {
 
-constexpr std::uint32_t kFailureLinesPerSecond = 10;  // any local user can cause them
-
 // Workload Endpoint, 3: exactly one value, byte for byte.
 grpc::Status CheckSecurityHeader(const grpc::CallbackServerContext& context) {
   const auto [first, last] = context.client_metadata().equal_range("workload.spiffe.io");
@@ -18,90 +16,50 @@ grpc::Status Unimplemented(const grpc::CallbackServerContext& context, const cha
   return header.ok() ? grpc::Status(grpc::StatusCode::UNIMPLEMENTED, message) : header;
 }
 
-// A stream that ends before it began.
+// Encodes a caller's view when it is another one than was told last: most changes are of others.
 template <class Response>
-class RefusedStream final : public grpc::ServerWriteReactor<Response> {
- public:
-  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
-  void OnDone() override { delete this; }
-};
+Encoder<Response> OfView(const identity::SelectorSet& selectors,
+                         std::function<Answer<Response>(const WorkloadView&)> encode) {
+  return [selectors, encode = std::move(encode), told = WorkloadView()](const Snapshot& snapshot,
+                                                                        WallTime now) mutable {
+    WorkloadView view = ViewFor(snapshot, selectors, now);
+    Answer<Response> answer;
+    answer.kind = AnswerKind::kSilent;
+    if (view.state != WorkloadView::State::kNotReady && view == told) return answer;
+    answer = encode(view);
+    if (answer.kind == AnswerKind::kSend && answer.missing.empty()) told = std::move(view);
+    return answer;
+  };
+}
 
 }  // namespace
 
-RefusalCounters::RefusalCounters(Metrics& metrics) {
-  for (const auto& [code, name] :
-       std::map<int, std::string>{{grpc::INVALID_ARGUMENT, "invalid_argument"},
-                                  {grpc::PERMISSION_DENIED, "permission_denied"},
-                                  {grpc::UNAVAILABLE, "unavailable"},
-                                  {grpc::UNIMPLEMENTED, "unimplemented"}})
-    by_code_[code] =
-        &metrics.Counter("signet_agent_workload_refusals_total",
-                         "Workload API calls that ended with this status", {{"code", name}});
-}
-
-void RefusalCounters::Count(const grpc::Status& status) {
-  if (const auto found = by_code_.find(status.error_code()); found != by_code_.end())
-    found->second->Add();
-}
-
-WorkloadService::WorkloadService(StreamContext& streams, CallerTable& callers,
-                                 AttestationPool& pool, CallerAttestor attest, const Logger& log,
-                                 Metrics& metrics, RefusalCounters& refusals)
+WorkloadService::WorkloadService(StreamContext& streams, CallerGate& gate, JwtSource& jwts,
+                                 AttestationPool& jwt_pool, const EndpointOptions& options)
     : streams_(streams),
-      callers_(callers),
-      pool_(pool),
-      attest_(std::move(attest)),
-      log_(log),
-      failure_lines_(streams.clock, kFailureLinesPerSecond),
-      attestation_failures_(metrics.Counter("signet_agent_attestation_failures_total",
-                                            "Callers that could not be attested")),
-      refusals_(refusals) {}
+      gate_(gate),
+      jwts_(jwts),
+      jwt_pool_(jwt_pool),
+      unregistered_(options.allow_unauthenticated_verifiers ? UnregisteredCallers::kOwnBundle
+                                                            : UnregisteredCallers::kRefused),
+      foreign_claims_(options.allowed_foreign_jwt_claims) {}
 
 template <class Response>
-grpc::ServerWriteReactor<Response>* WorkloadService::RefuseStream(const grpc::Status& status) {
-  refusals_.Count(status);
-  return new RefusedStream<Response>(status);
-}
-
-grpc::ServerUnaryReactor* WorkloadService::RefuseUnary(grpc::CallbackServerContext* context,
-                                                       const grpc::Status& status) {
-  refusals_.Count(status);
-  auto* reactor = context->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
-}
-
-Result<identity::SelectorSet> WorkloadService::Attest(const Caller& caller) {
-  auto selectors = attest_(caller.credentials);
-  if (selectors) return selectors;
-  attestation_failures_.Add();
-  if (const auto left_out = failure_lines_.Admit())
-    log_.Warn("workload attestation failed", {{"pid", caller.credentials.pid},
-                                              {"uid", caller.credentials.uid},
-                                              {"error", selectors.error().Message()},
-                                              {"not_listed_before", *left_out}});
-  return selectors;
-}
-
-template <class Response>
-grpc::ServerWriteReactor<Response>* WorkloadService::Open(
-    grpc::CallbackServerContext* context, typename UpdateStream<Response>::Encoder encode) {
+grpc::ServerWriteReactor<Response>* WorkloadService::Open(grpc::CallbackServerContext* context,
+                                                          ViewEncoder<Response> encode) {
+  using Reactor = grpc::ServerWriteReactor<Response>;
   if (const grpc::Status header = CheckSecurityHeader(*context); !header.ok())
-    return RefuseStream<Response>(header);
-  CallerPtr caller = callers_.Find(context->peer());
-  if (!caller)
-    return RefuseStream<Response>({grpc::StatusCode::UNAVAILABLE, "workload attestation failed"});
-  auto slot = callers_.TakeStream(caller->credentials.uid);
-  if (!slot)
-    return RefuseStream<Response>({grpc::StatusCode::UNAVAILABLE, "too many streams of this user"});
-  auto stream =
-      UpdateStream<Response>::Create(streams_, std::move(caller), std::move(*slot), encode);
-  const bool taken = pool_.Submit([this, stream] {
-    auto selectors = Attest(stream->caller());
-    if (selectors) return stream->Begin(std::move(*selectors));
-    stream->Refuse({grpc::StatusCode::UNAVAILABLE, "workload attestation failed"});
-  });
-  if (!taken) stream->Refuse({grpc::StatusCode::UNAVAILABLE, "too many callers at once"});
+    return gate_.RefuseStream<Reactor>(header);
+  auto admission = gate_.Admit(*context);
+  if (!admission) return gate_.RefuseStream<Reactor>(admission.error());
+  auto stream = UpdateStream<Response>::Create(streams_, std::move(admission->caller),
+                                               std::move(admission->slot));
+  gate_.Attest(
+      stream->caller(),
+      [stream, encode](const identity::SelectorSet& selectors) {
+        stream->Begin(selectors, OfView<Response>(selectors, encode));
+      },
+      [stream](const grpc::Status& status) { stream->Refuse(status); });
   return stream.get();
 }
 
@@ -112,35 +70,97 @@ grpc::ServerWriteReactor<X509SVIDResponse>* WorkloadService::FetchX509SVID(
 
 grpc::ServerWriteReactor<X509BundlesResponse>* WorkloadService::FetchX509Bundles(
     grpc::CallbackServerContext* context, const X509BundlesRequest*) {
-  return Open<X509BundlesResponse>(context, &AnswerX509Bundles);
-}
-
-grpc::ServerUnaryReactor* WorkloadService::FetchJWTSVID(grpc::CallbackServerContext* context,
-                                                        const JWTSVIDRequest*, JWTSVIDResponse*) {
-  return RefuseUnary(context, Unimplemented(*context, "fetching JWT-SVIDs is not implemented"));
+  return Open<X509BundlesResponse>(
+      context, [this](const WorkloadView& view) { return AnswerX509Bundles(view, unregistered_); });
 }
 
 grpc::ServerWriteReactor<JWTBundlesResponse>* WorkloadService::FetchJWTBundles(
     grpc::CallbackServerContext* context, const JWTBundlesRequest*) {
-  return RefuseStream<JWTBundlesResponse>(
-      Unimplemented(*context, "fetching JWT bundles is not implemented"));
+  return Open<JWTBundlesResponse>(
+      context, [this](const WorkloadView& view) { return AnswerJwtBundles(view, unregistered_); });
+}
+
+grpc::ServerUnaryReactor* WorkloadService::FetchJWTSVID(grpc::CallbackServerContext* context,
+                                                        const JWTSVIDRequest* request,
+                                                        JWTSVIDResponse* response) {
+  if (const grpc::Status header = CheckSecurityHeader(*context); !header.ok())
+    return gate_.RefuseUnary(context, header);
+  auto question = ReadQuestion(*request);
+  if (!question) return gate_.RefuseUnary(context, question.error());
+  auto admission = gate_.Admit(*context);
+  if (!admission) return gate_.RefuseUnary(context, admission.error());
+  auto call = PendingCall<JWTSVIDResponse>::Create(streams_, std::move(admission->caller),
+                                                   std::move(admission->slot), response);
+  gate_.Attest(
+      call->caller(),
+      [this, call, question = *std::move(question)](identity::SelectorSet selectors) {
+        const bool taken =
+            jwt_pool_.Submit([this, call, question, selectors = std::move(selectors)] {
+              AnswerJwt(call, question, selectors);
+            });
+        if (!taken) call->Refuse({grpc::StatusCode::UNAVAILABLE, "too many callers at once"});
+      },
+      [call](const grpc::Status& status) { call->Refuse(status); });
+  return call.get();
+}
+
+void WorkloadService::AnswerJwt(const std::shared_ptr<PendingCall<JWTSVIDResponse>>& call,
+                                const JwtQuestion& question,
+                                const identity::SelectorSet& selectors) {
+  const WorkloadView view = ViewFor(*streams_.cache.Current(), selectors, streams_.clock.Now());
+  AnswerKind kind = AnswerKind::kEnd;
+  grpc::Status status;
+  if (!IsGranted(view, &kind, &status)) return call->Refuse(status);
+  JWTSVIDResponse response;
+  for (const Grant& grant : view.grants) {
+    if (question.spiffe_id && *question.spiffe_id != grant.entry->spiffe_id) continue;
+    const auto token = jwts_.Fetch(*grant.entry, question.audience);
+    if (!token)
+      return call->Refuse(
+          {grpc::StatusCode::UNAVAILABLE, "could not fetch JWT-SVID: " + token.error().Message()});
+    JWTSVID* svid = response.add_svids();
+    svid->set_spiffe_id(grant.entry->spiffe_id.ToString());
+    svid->set_svid((*token)->token);
+    svid->set_hint(grant.entry->hint);
+  }
+  if (response.svids().empty())
+    return call->Refuse({grpc::StatusCode::PERMISSION_DENIED, "no identity issued"});
+  if (!net::IsAlive(call->caller()->credentials))
+    return call->Refuse({grpc::StatusCode::UNAVAILABLE, "the process that connected is gone"});
+  call->End(grpc::Status::OK, std::move(response));
 }
 
 grpc::ServerUnaryReactor* WorkloadService::ValidateJWTSVID(grpc::CallbackServerContext* context,
-                                                           const ValidateJWTSVIDRequest*,
-                                                           ValidateJWTSVIDResponse*) {
-  return RefuseUnary(context, Unimplemented(*context, "validating JWT-SVIDs is not implemented"));
+                                                           const ValidateJWTSVIDRequest* request,
+                                                           ValidateJWTSVIDResponse* response) {
+  if (const grpc::Status header = CheckSecurityHeader(*context); !header.ok())
+    return gate_.RefuseUnary(context, header);
+  auto admission = gate_.Admit(*context);
+  if (!admission) return gate_.RefuseUnary(context, admission.error());
+  auto call = PendingCall<ValidateJWTSVIDResponse>::Create(streams_, std::move(admission->caller),
+                                                           std::move(admission->slot), response);
+  gate_.Attest(
+      call->caller(),
+      [this, call, asked = *request](const identity::SelectorSet& selectors) {
+        const WallTime now = streams_.clock.Now();
+        auto answer = ValidateJwt(ViewFor(*streams_.cache.Current(), selectors, now), asked, now,
+                                  foreign_claims_);
+        if (!answer) return call->Refuse(answer.error());
+        call->End(grpc::Status::OK, *std::move(answer));
+      },
+      [call](const grpc::Status& status) { call->Refuse(status); });
+  return call.get();
 }
 
 grpc::ServerWriteReactor<WITSVIDResponse>* WorkloadService::FetchWITSVID(
     grpc::CallbackServerContext* context, const WITSVIDRequest*) {
-  return RefuseStream<WITSVIDResponse>(
+  return gate_.RefuseStream<grpc::ServerWriteReactor<WITSVIDResponse>>(
       Unimplemented(*context, "fetching WIT-SVIDs is not implemented"));
 }
 
 grpc::ServerWriteReactor<WITBundlesResponse>* WorkloadService::FetchWITBundles(
     grpc::CallbackServerContext* context, const WITBundlesRequest*) {
-  return RefuseStream<WITBundlesResponse>(
+  return gate_.RefuseStream<grpc::ServerWriteReactor<WITBundlesResponse>>(
       Unimplemented(*context, "fetching WIT bundles is not implemented"));
 }
 

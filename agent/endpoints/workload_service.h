@@ -1,38 +1,22 @@
-// The SPIFFE Workload API over gRPC's callback API: who calls is looked up, attested away from
-// gRPC's threads, and answered by an UpdateStream. JWT and WIT profiles answer UNIMPLEMENTED.
+// The SPIFFE Workload API over gRPC's callback API. Streams are answered by UpdateStream; tokens
+// are fetched on threads that may wait for the server. WIT profiles answer UNIMPLEMENTED.
 //
 // Threads: gRPC's.
 #pragma once
 
-#include <functional>
-#include <map>
-
-#include "agent/endpoints/update_stream.h"
-#include "agent/workload/attestation_pool.h"
-#include "base/log.h"
-#include "base/log_limit.h"
-#include "base/metrics.h"
+#include "agent/endpoints/caller_gate.h"
+#include "agent/endpoints/endpoint_options.h"
+#include "agent/endpoints/pending_call.h"
+#include "agent/endpoints/workload_answers.h"
+#include "agent/jwt/jwt_source.h"
 #include "spiffe/workload.grpc.pb.h"
 
 namespace signet::agent {
 
-using CallerAttestor = std::function<Result<identity::SelectorSet>(const net::PeerCredentials&)>;
-
-// Counts refusals by their code.
-class RefusalCounters {
- public:
-  explicit RefusalCounters(Metrics& metrics);
-  void Count(const grpc::Status& status);
-
- private:
-  std::map<int, Counter*> by_code_;
-};
-
 class WorkloadService final : public SpiffeWorkloadAPI::CallbackService {
  public:
-  WorkloadService(StreamContext& streams, CallerTable& callers, AttestationPool& pool,
-                  CallerAttestor attest, const Logger& log, Metrics& metrics,
-                  RefusalCounters& refusals);
+  WorkloadService(StreamContext& streams, CallerGate& gate, JwtSource& jwts,
+                  AttestationPool& jwt_pool, const EndpointOptions& options);
 
   grpc::ServerWriteReactor<X509SVIDResponse>* FetchX509SVID(
       grpc::CallbackServerContext* context, const X509SVIDRequest* request) override;
@@ -53,22 +37,19 @@ class WorkloadService final : public SpiffeWorkloadAPI::CallbackService {
 
  private:
   template <class Response>
-  grpc::ServerWriteReactor<Response>* Open(grpc::CallbackServerContext* context,
-                                           typename UpdateStream<Response>::Encoder encode);
+  using ViewEncoder = std::function<Answer<Response>(const WorkloadView&)>;
   template <class Response>
-  grpc::ServerWriteReactor<Response>* RefuseStream(const grpc::Status& status);
-  grpc::ServerUnaryReactor* RefuseUnary(grpc::CallbackServerContext* context,
-                                        const grpc::Status& status);
-  Result<identity::SelectorSet> Attest(const Caller& caller);
+  grpc::ServerWriteReactor<Response>* Open(grpc::CallbackServerContext* context,
+                                           ViewEncoder<Response> encode);
+  void AnswerJwt(const std::shared_ptr<PendingCall<JWTSVIDResponse>>& call,
+                 const JwtQuestion& question, const identity::SelectorSet& selectors);
 
   StreamContext& streams_;
-  CallerTable& callers_;
-  AttestationPool& pool_;
-  const CallerAttestor attest_;
-  const Logger& log_;
-  LogLimiter failure_lines_;
-  Counter& attestation_failures_;
-  RefusalCounters& refusals_;
+  CallerGate& gate_;
+  JwtSource& jwts_;
+  AttestationPool& jwt_pool_;
+  const UnregisteredCallers unregistered_;
+  const std::set<std::string, std::less<>> foreign_claims_;
 };
 
 }  // namespace signet::agent

@@ -1,20 +1,21 @@
-// What a caller is told: a WorkloadView as messages of the SPIFFE Workload API. Pure.
+// One answer to a caller, as far as it can be given now.
 #pragma once
 
 #include <grpcpp/support/status.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "agent/cache/workload_view.h"
-#include "spiffe/workload.pb.h"
+#include "ca/crypto/digest.h"
 
 namespace signet::agent {
 
 enum class AnswerKind {
-  kEnd,       // the stream ends with `status`
+  kEnd,       // the call ends with `status`
   kNotReady,  // the agent cannot say yet
   kWait,      // entitled, but there is nothing to give yet
+  kSilent,    // nothing is to be said, and nothing is owed
   kSend,
 };
 
@@ -23,11 +24,9 @@ struct Answer {
   AnswerKind kind = AnswerKind::kEnd;
   grpc::Status status;
   Response response;
-  ca::Sha256Digest fingerprint{};    // equal for equal content
+  // Equal for equal content, which is not sent again; absent: to be sent whatever was sent before.
+  std::optional<ca::Sha256Digest> fingerprint;
   std::vector<std::string> missing;  // ids of entries whose SVIDs are wanted; with kSend: left out
 };
-
-Answer<X509SVIDResponse> AnswerX509Svid(const WorkloadView& view);
-Answer<X509BundlesResponse> AnswerX509Bundles(const WorkloadView& view);
 
 }  // namespace signet::agent

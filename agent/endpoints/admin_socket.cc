@@ -1,0 +1,61 @@
+#include "agent/endpoints/admin_socket.h"
+
+#include "agent/endpoints/delegated_service.h"
+#include "agent/endpoints/health_service.h"
+#include "agent/endpoints/logger_service.h"
+#include "agent/endpoints/socket_server.h"
+
+namespace signet::agent {
+
+struct AdminSocket::State {
+  State(const EndpointParts& given, const EndpointOptions& options, const CallerLimits& limits,
+        std::function<AgentFigures()> figures)
+      : parts(given),
+        server(limits, parts.attestation.clock, parts.attestation.log, parts.attestation.metrics),
+        gate(server.callers(), parts.attestation, parts.refusals),
+        streams{
+            parts.cache,    hub,
+            parts.interest, parts.attestation.clock,
+            parts.want,     [this](const grpc::Status& status) { parts.refusals.Count(status); }},
+        delegated_identity(streams, gate, parts.jwts, parts.jwt_pool, options.authorized_delegates),
+        debug(std::move(figures), parts.attestation.clock),
+        logger(parts.attestation.log) {}
+
+  const EndpointParts parts;
+  SocketServer server;
+  CallerGate gate;
+  StreamHub hub;
+  StreamContext streams;
+  DelegatedService delegated_identity;
+  DebugService debug;
+  LoggerService logger;
+  HealthService health;
+};
+
+AdminSocket::AdminSocket(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::unique_ptr<AdminSocket>> AdminSocket::Start(UniqueFd listener,
+                                                        const EndpointParts& parts,
+                                                        const EndpointOptions& options,
+                                                        const CallerLimits& limits,
+                                                        std::function<AgentFigures()> figures) {
+  auto state = std::make_unique<State>(parts, options, limits, std::move(figures));
+  SIGNET_RETURN_IF_ERROR(state->server.Serve(
+      std::move(listener),
+      {&state->delegated_identity, &state->debug, &state->logger, &state->health}));
+  return std::unique_ptr<AdminSocket>(new AdminSocket(std::move(state)));
+}
+
+AdminSocket::~AdminSocket() { Stop(); }
+
+void AdminSocket::Wake() { state_->hub.Wake(); }
+
+void AdminSocket::SetServing(bool serving) { state_->health.SetServing(serving); }
+
+void AdminSocket::Stop() {
+  state_->server.StopAccepting();
+  state_->hub.Stop();
+  state_->server.Stop();
+}
+
+}  // namespace signet::agent
