@@ -20,6 +20,7 @@ constexpr const char* kFooter = R"(Examples:
   signet audit list --event entry --since 24h
   signet certificate find 3f2a…
   signet x509 fetch --agent-socket /run/signet/agent/api.sock --write ./svid
+  signet jwt fetch --audience api
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage or input; 3 nobody answers; 4 not found; 5 not allowed.)";
 
@@ -35,6 +36,7 @@ struct Parsed {
   PurgeOptions purge;
   bool only_banned = false;
   FetchOptions fetch;
+  JwtOptions jwt;
   MintOptions mint;
   std::string bundle_format = "text";
   BundleOptions bundle;
@@ -163,19 +165,63 @@ void AddAgentCommands(CLI::App* app, Parsed* p) {
   purge->add_flag("--dry-run", p->purge.dry_run, "Only say which");
 }
 
-void AddSvidCommands(CLI::App* app, Parsed* p) {
-  CLI::App* x509 = AddGroup(app, "x509", "X.509-SVIDs");
-  CLI::App* fetch = AddCommand(x509, p, "fetch", "Fetch this process's SVIDs from the agent",
-                               [p] { return FetchX509(p->session, p->fetch); });
-  fetch->add_option("--agent-socket", p->fetch.agent_socket, "The agent's Workload API socket")
+void AddAgentSocket(CLI::App* command, std::string* socket, std::string* timeout) {
+  command
+      ->add_option("--agent-socket", *socket,
+                   "The agent's Workload API socket (or SPIFFE_ENDPOINT_SOCKET)")
       ->type_name("PATH")
       ->capture_default_str();
-  fetch
-      ->add_option("--write", p->fetch.write_folder, "Also write certificates, key and bundle here")
-      ->type_name("FOLDER");
-  fetch->add_option("--timeout", p->fetch.timeout, "How long to wait for an identity")
+  command->add_option("--timeout", *timeout, "How long to wait for an answer")
       ->type_name("DURATION")
       ->capture_default_str();
+}
+
+void AddJwtCommands(CLI::App* app, Parsed* p) {
+  CLI::App* jwt = AddGroup(app, "jwt", "JWT-SVIDs");
+  CLI::App* fetch = AddCommand(jwt, p, "fetch", "Fetch this process's JWT-SVIDs from the agent",
+                               [p] { return FetchJwt(p->session, p->jwt); });
+  fetch->footer(
+      "Examples:\n  signet jwt fetch --audience api\n"
+      "  signet jwt fetch --audience api --spiffe-id spiffe://example.org/web -o json");
+  AddAgentSocket(fetch, &p->jwt.agent_socket, &p->jwt.timeout);
+  fetch->add_option("--audience", p->jwt.audience, "Who the token is for; repeatable")
+      ->type_name("TEXT")
+      ->required();
+  fetch->add_option("--spiffe-id", p->jwt.spiffe_id, "Only this identity")->type_name("ID");
+  CLI::App* validate =
+      AddCommand(jwt, p, "validate", "Let the agent check a JWT-SVID that somebody showed",
+                 [p] { return ValidateJwt(p->session, p->jwt); });
+  validate->footer(
+      "Examples:\n  signet jwt validate --audience api @token.txt\n"
+      "  signet jwt validate --audience api - -o json < token.txt");
+  AddAgentSocket(validate, &p->jwt.agent_socket, &p->jwt.timeout);
+  validate->add_option("--audience", p->jwt.audience, "Who the token must be for")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->required();
+  validate->add_option("token", p->jwt.token, "The token; @FILE: out of a file; -: standard input")
+      ->type_name("TOKEN")
+      ->required();
+}
+
+void AddSvidCommands(CLI::App* app, Parsed* p) {
+  CLI::App* x509 = AddGroup(app, "x509", "X.509-SVIDs");
+  const auto from_agent = [&](const char* name, const char* about, const char* examples,
+                              int (*run)(const Session&, const FetchOptions&)) {
+    CLI::App* command =
+        AddCommand(x509, p, name, about, [p, run] { return run(p->session, p->fetch); });
+    command->footer(examples);
+    AddAgentSocket(command, &p->fetch.agent_socket, &p->fetch.timeout);
+    command
+        ->add_option("--write", p->fetch.write_folder,
+                     "Also write certificates, key and bundle here")
+        ->type_name("FOLDER");
+  };
+  from_agent("fetch", "Fetch this process's SVIDs from the agent",
+             "Examples:\n  signet x509 fetch\n  signet x509 fetch --write ./svid -o json",
+             FetchX509);
+  from_agent("watch", "Show this process's SVIDs, now and whenever they change, until interrupted",
+             "Examples:\n  signet x509 watch\n  signet x509 watch --write ./svid", WatchX509);
   CLI::App* mint = AddCommand(x509, p, "mint", "Mint an SVID as administrator, without an agent",
                               [p] { return MintX509(p->session, p->mint); });
   mint->add_option("--spiffe-id", p->mint.spiffe_id, "SPIFFE ID")->type_name("ID")->required();
@@ -373,14 +419,6 @@ std::string FromEnvironment(const char* name, const char* fallback) {
   return value == nullptr ? fallback : value;
 }
 
-// The Workload API's address by SPIFFE_ENDPOINT_SOCKET (Workload Endpoint, 4), without its scheme.
-std::string DefaultAgentSocket() {
-  std::string socket = FromEnvironment("SPIFFE_ENDPOINT_SOCKET", "/run/signet/agent/api.sock");
-  if (socket.starts_with("unix://")) return socket.substr(7);
-  if (socket.starts_with("unix:")) return socket.substr(5);
-  return socket;
-}
-
 }  // namespace
 
 int RunCli(int argc, char** argv, const Clock& clock) {
@@ -388,7 +426,9 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   parsed.session.clock = &clock;
   parsed.session.server.socket =
       FromEnvironment("SIGNET_ADMIN_SOCKET", "/run/signet/server/admin.sock");
-  parsed.fetch.agent_socket = DefaultAgentSocket();
+  parsed.fetch.agent_socket =
+      FromEnvironment("SPIFFE_ENDPOINT_SOCKET", "/run/signet/agent/api.sock");
+  parsed.jwt.agent_socket = parsed.fetch.agent_socket;
   CLI::App app{"Administers Signet: tokens, entries, agents, authorities and SVIDs."};
   app.name("signet");
   app.footer(kFooter);
@@ -407,6 +447,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddEntryCommands(&app, &parsed);
   AddAgentCommands(&app, &parsed);
   AddSvidCommands(&app, &parsed);
+  AddJwtCommands(&app, &parsed);
   AddTrustCommands(&app, &parsed);
   AddFederationCommands(&app, &parsed);
   AddAuditCommands(&app, &parsed);

@@ -109,6 +109,18 @@ struct FetchOptions {
   std::string timeout = "5s";
 };
 int FetchX509(const Session& session, const FetchOptions& options);
+// Until the stream ends.
+int WatchX509(const Session& session, const FetchOptions& options);
+
+struct JwtOptions {
+  std::string agent_socket;
+  std::string timeout = "5s";
+  std::vector<std::string> audience;  // validate: one
+  std::string spiffe_id;              // fetch; empty: every identity
+  std::string token;                  // validate; "-": standard input, "@FILE": a file
+};
+int FetchJwt(const Session& session, const JwtOptions& options);
+int ValidateJwt(const Session& session, const JwtOptions& options);
 
 struct MintOptions {
   std::string spiffe_id;

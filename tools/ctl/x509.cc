@@ -1,39 +1,22 @@
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/config.h"
 #include "base/file.h"
+#include "ca/crypto/pem.h"
 #include "ca/x509/request.h"
-#include "identity/svid/x509_svid.h"
-#include "spiffe/workload.grpc.pb.h"
+#include "identity/spiffe/spiffe_id.h"
 #include "spire/api/server/svid/v1/svid.grpc.pb.h"
 #include "tools/ctl/convert.h"
+#include "tools/ctl/workload_client.h"
+#include "tools/ctl/x509_response.h"
 
 namespace signet::ctl {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr std::size_t kMaxCertificates = 64;
-
-// One SVID as it is shown and written.
-struct Svid {
-  std::string id;
-  ca::Chain chain;
-  SecretBytes key;  // PKCS#8 DER
-  std::vector<ca::Certificate> bundle;
-  std::string hint;
-};
-
-SecretBytes KeyPem(const SecretBytes& pkcs8) {
-  const std::string body = EncodeBase64(pkcs8.view());
-  std::string pem = "-----BEGIN PRIVATE KEY-----\n";
-  for (std::size_t i = 0; i < body.size(); i += 64) pem += body.substr(i, 64) + "\n";
-  pem += "-----END PRIVATE KEY-----\n";
-  SecretBytes secret{AsBytes(pem)};
-  WipeBytes({reinterpret_cast<std::uint8_t*>(pem.data()), pem.size()});
-  return secret;
-}
 
 // svid[.N].pem, svid[.N].key (0600), bundle[.N].pem, as SPIRE's agent writes them.
 Status Write(const std::string& folder, const std::vector<Svid>& svids) {
@@ -45,7 +28,7 @@ Status Write(const std::string& folder, const std::vector<Svid>& svids) {
     SIGNET_RETURN_IF_ERROR(
         WriteFileAtomically(fmt::format(fmt::runtime(path), "svid", "pem"), AsBytes(chain), 0644));
     SIGNET_RETURN_IF_ERROR(WriteFileAtomically(fmt::format(fmt::runtime(path), "svid", "key"),
-                                               KeyPem(svids[i].key).view(), 0600));
+                                               ca::Pkcs8ToPem(svids[i].key).view(), 0600));
     SIGNET_RETURN_IF_ERROR(WriteFileAtomically(fmt::format(fmt::runtime(path), "bundle", "pem"),
                                                AsBytes(bundle), 0644));
   }
@@ -82,53 +65,38 @@ int Show(const Session& session, const std::vector<Svid>& svids, const std::stri
   return kOk;
 }
 
-Result<std::vector<Svid>> FromResponse(const X509SVIDResponse& response) {
-  std::vector<Svid> svids;
-  for (const auto& message : response.svids()) {
-    Svid svid;
-    svid.id = message.spiffe_id();
-    svid.hint = message.hint();
-    SIGNET_TRY(svid.chain,
-               ca::ParseConcatenatedDer(AsBytes(message.x509_svid()), kMaxCertificates));
-    SIGNET_TRY(svid.bundle, ca::ParseConcatenatedDer(AsBytes(message.bundle()), 1024));
-    if (svid.chain.empty())
-      return Fail(Code::kDataLoss, identity::kSvidMalformed,
-                  "the agent sent an SVID without certificates");
-    svid.key = SecretBytes(AsBytes(message.x509_svid_key()));
-    svids.push_back(std::move(svid));
-  }
-  return svids;
+int Take(const Session& session, const X509SVIDResponse& response, const FetchOptions& options) {
+  auto svids = ReadX509Response(response);
+  if (!svids) return ReportError(svids.error(), "x509 fetch");
+  return Show(session, *svids, options.write_folder);
 }
 
 }  // namespace
 
 int FetchX509(const Session& session, const FetchOptions& options) {
   constexpr std::string_view kDoing = "x509 fetch";
-  const auto timeout = ParseDuration(options.timeout);
-  if (!timeout)
-    return ReportError(Error{Code::kInvalidArgument, {}, "--timeout is no duration such as 5s"},
-                       kDoing);
-  const Connection connection{options.agent_socket,
-                              std::chrono::duration_cast<std::chrono::milliseconds>(*timeout)};
-  auto channel = OpenChannel(connection, "signet-agent");
-  if (!channel) return ReportError(channel.error(), kDoing);
-  auto context = NewCall(connection);
-  context->AddMetadata("workload.spiffe.io", "true");
-  auto stream = SpiffeWorkloadAPI::NewStub(*channel)->FetchX509SVID(context.get(), {});
+  auto client = WorkloadClient::Open(options.agent_socket, options.timeout);
+  if (!client) return ReportError(client.error(), kDoing);
+  auto context = client->NewCall();
+  auto stream = client->stub().FetchX509SVID(context.get(), {});
   X509SVIDResponse response;
-  if (!stream->Read(&response)) {
-    const grpc::Status status = stream->Finish();
-    if (status.error_code() == grpc::PERMISSION_DENIED)
-      std::fputs(
-          "signet: no entry fits this process; compare its selectors with `signet entry show`\n",
-          stderr);
-    return ReportStatus(status, kDoing);
-  }
+  if (!stream->Read(&response)) return ReportWorkloadStatus(stream->Finish(), kDoing);
   context->TryCancel();
   (void)stream->Finish();
-  auto svids = FromResponse(response);
-  if (!svids) return ReportError(svids.error(), kDoing);
-  return Show(session, *svids, options.write_folder);
+  return Take(session, response, options);
+}
+
+int WatchX509(const Session& session, const FetchOptions& options) {
+  auto client = WorkloadClient::Open(options.agent_socket, options.timeout);
+  if (!client) return ReportError(client.error(), "x509 watch");
+  auto context = client->NewStream();
+  auto stream = client->stub().FetchX509SVID(context.get(), {});
+  X509SVIDResponse response;
+  while (stream->Read(&response)) {
+    if (const int code = Take(session, response, options); code != kOk) return code;
+    std::fflush(stdout);
+  }
+  return ReportWorkloadStatus(stream->Finish(), "x509 watch");
 }
 
 int MintX509(const Session& session, const MintOptions& options) {
