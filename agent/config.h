@@ -31,7 +31,7 @@ struct AgentConfig {
   NodeAttestorOptions node_attestor;
   UnixAttestorOptions unix_attestor;
   CallerLimits limits;
-  std::size_t most_svids = 20'000;                   // held at once
+  std::size_t most_svids = 20'000;  // held at once
   EndpointOptions endpoints;
   ca::KeyType workload_key_type = ca::KeyType::kEcP256;
   Duration sync_interval = std::chrono::seconds(5);  // of polling, with a server that has no push

@@ -20,9 +20,7 @@ void Mark(ca::Sha256Hasher* hasher, const ServedBundle& bundle) {
 
 grpc::Status NoIdentity() { return {grpc::StatusCode::PERMISSION_DENIED, "no identity issued"}; }
 
-grpc::Status Invalid(const std::string& text) {
-  return {grpc::StatusCode::INVALID_ARGUMENT, text};
-}
+grpc::Status Invalid(const std::string& text) { return {grpc::StatusCode::INVALID_ARGUMENT, text}; }
 
 // The same for bundles, which a switch opens to callers whom no entry is for.
 bool IsVerifier(const WorkloadView& view, UnregisteredCallers unregistered, AnswerKind* kind,
