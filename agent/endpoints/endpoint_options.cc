@@ -60,6 +60,7 @@ std::optional<AdminSocketOptions> ReadAdminSocket(ConfigMap* root) {
   auto map = root->Map("admin");
   if (!path) {
     if (map) {
+      for (const char* known : {"mode", "owner", "group"}) map->Ignore(known);
       map->Finish();
       root->Problem("admin", "there is no admin socket", "set admin_socket to its path");
     }

@@ -262,7 +262,7 @@ TEST_CASE("the security header is one value, byte for byte") {
   }
 }
 
-TEST_CASE("profiles that are not there say so, after the header is checked") {
+TEST_CASE("requests are looked at after the header is, and profiles that are not there say so") {
   World world;
   world.StartAgent();
   const auto stub = SpiffeWorkloadAPI::NewStub(signet::test::WorkloadChannel(world.config.socket));
@@ -288,11 +288,11 @@ TEST_CASE("profiles that are not there say so, after the header is checked") {
   const auto wit_bundles = [&](grpc::ClientContext* context) {
     return stub->FetchWITBundles(context, WITBundlesRequest())->Finish();
   };
-  CHECK(code(true, fetch_jwt) == grpc::UNIMPLEMENTED);
+  CHECK(code(true, fetch_jwt) == grpc::INVALID_ARGUMENT);
   CHECK(code(false, fetch_jwt) == grpc::INVALID_ARGUMENT);
-  CHECK(code(true, validate) == grpc::UNIMPLEMENTED);
+  CHECK(code(true, validate) == grpc::INVALID_ARGUMENT);
   CHECK(code(false, validate) == grpc::INVALID_ARGUMENT);
-  CHECK(code(true, jwt_bundles) == grpc::UNIMPLEMENTED);
+  CHECK(code(true, jwt_bundles) == grpc::PERMISSION_DENIED);
   CHECK(code(false, jwt_bundles) == grpc::INVALID_ARGUMENT);
   CHECK(code(true, wit) == grpc::UNIMPLEMENTED);
   CHECK(code(false, wit) == grpc::INVALID_ARGUMENT);

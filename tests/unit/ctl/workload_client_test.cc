@@ -37,7 +37,8 @@ X509SVIDResponse GoodResponse() {
 
 TEST_CASE("addresses of the Workload API are read as the standard has them") {
   std::size_t rows = 0;
-  for (const auto& row : Cases()["endpoint_addresses"]) {
+  const auto cases = Cases();
+  for (const auto& row : cases["endpoint_addresses"]) {
     const std::string input = row["input"];
     INFO(input);
     const auto address = ParseWorkloadEndpoint(input);
