@@ -94,6 +94,8 @@ constexpr MethodRule kRules[] = {
     {"/signet.audit.v1.Audit/GetCheckpoint", kAdmin},
     {"/signet.audit.v1.Audit/Prune", kAdmin},
     {"/signet.status.v1.Status/GetRotation", kAdmin},
+    {"/signet.entries.v1.Entries/Apply", kAdmin},
+    {"/signet.entries.v1.Entries/List", kAdmin},
     {"/signet.status.v1.Status/GetStatus", kAdmin},
     {"/signet.sync.v1.Sync/Subscribe", kAgent},
 };

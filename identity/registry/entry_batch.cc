@@ -19,20 +19,6 @@ bool Similar(const Entry& a, const Entry& b) {
   return a.spiffe_id == b.spiffe_id && a.parent_id == b.parent_id && a.selectors == b.selectors;
 }
 
-// Sorts the sets; answers what `entry` says twice, or "".
-std::string Normalise(Entry& entry) {
-  std::sort(entry.federates_with.begin(), entry.federates_with.end());
-  entry.federates_with.erase(std::unique(entry.federates_with.begin(), entry.federates_with.end()),
-                             entry.federates_with.end());
-  const std::size_t stated = entry.selectors.size();
-  entry.selectors = MakeSelectorSet(std::move(entry.selectors));
-  if (entry.selectors.size() != stated) return "a selector is there twice";
-  std::vector<std::string_view> names(entry.dns_names.begin(), entry.dns_names.end());
-  std::sort(names.begin(), names.end());
-  const bool repeats = std::adjacent_find(names.begin(), names.end()) != names.end();
-  return repeats ? "a DNS name is there twice" : "";
-}
-
 Entry Merge(const Entry& current, Entry wanted, const EntryMask& mask) {
   Entry next = current;
   if (mask.spiffe_id) next.spiffe_id = std::move(wanted.spiffe_id);
@@ -57,8 +43,21 @@ Entry Merge(const Entry& current, Entry wanted, const EntryMask& mask) {
 
 }  // namespace
 
+std::string NormaliseEntry(Entry& entry) {
+  std::sort(entry.federates_with.begin(), entry.federates_with.end());
+  entry.federates_with.erase(std::unique(entry.federates_with.begin(), entry.federates_with.end()),
+                             entry.federates_with.end());
+  const std::size_t stated = entry.selectors.size();
+  entry.selectors = MakeSelectorSet(std::move(entry.selectors));
+  if (entry.selectors.size() != stated) return "a selector is there twice";
+  std::vector<std::string_view> names(entry.dns_names.begin(), entry.dns_names.end());
+  std::sort(names.begin(), names.end());
+  const bool repeats = std::adjacent_find(names.begin(), names.end()) != names.end();
+  return repeats ? "a DNS name is there twice" : "";
+}
+
 EntryOutcome EntryBatch::Create(Entry entry) {
-  const std::string repeated = Normalise(entry);
+  const std::string repeated = NormaliseEntry(entry);
   if (Status checked = CheckEntry(entry, trust_domain_); !checked)
     return Refused(std::move(checked).error());
   if (EntryPtr existing = FindSimilar(entry); existing != nullptr)
@@ -89,7 +88,7 @@ EntryOutcome EntryBatch::Update(EntryUpdate update) {
   const EntryPtr current = Current(wanted.id);
   if (current == nullptr) return Refused({Code::kNotFound, kEntryNotFound, {}});
   Entry next = Merge(*current, std::move(wanted), update.mask);
-  const std::string repeated = Normalise(next);
+  const std::string repeated = NormaliseEntry(next);
   if (!repeated.empty()) return Exists(nullptr, repeated);
   // As SPIRE does: only selectors that an update brings are looked at.
   Status checked = update.mask.selectors ? CheckStoreSvidSelectors(next) : Status();

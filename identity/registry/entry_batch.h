@@ -16,6 +16,9 @@
 
 namespace signet::identity {
 
+// Sorts the sets; answers what `entry` says twice, or "".
+std::string NormaliseEntry(Entry& entry);
+
 class EntryBatch {
  public:
   // `now`: Unix seconds, for created_at.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "identity/registry/owned_entries.h"
 #include "identity/store/store.h"
 
 namespace signet::identity {
@@ -23,7 +24,6 @@ inline constexpr Reason kFederatedBundleUnknown{"unable to find federated bundle
 inline constexpr Reason kBundleInUse{"entries federate with the bundle"};
 inline constexpr Reason kTokenExpired{"join token expired"};
 
-using EntryPtr = std::shared_ptr<const Entry>;
 using NodePtr = std::shared_ptr<const Node>;
 using BundlePtr = std::shared_ptr<const Bundle>;
 using RelationshipPtr = std::shared_ptr<const FederationRelationship>;
@@ -83,6 +83,10 @@ class Registry {
   std::vector<EntryOutcome> CreateEntries(std::vector<Entry> entries, const Actor& by = {});
   std::vector<EntryOutcome> UpdateEntries(std::vector<EntryUpdate> updates, const Actor& by = {});
   std::vector<Status> DeleteEntries(std::span<const std::string> ids, const Actor& by = {});
+  // Makes the owner's entries what `set` says, in one change with one revision; none when they are
+  // so already, a plan was asked for, or anything in the set is wrong or taken. Fails with
+  // kOwnerMalformed, or as the store does, and then nothing is changed.
+  Result<ApplyOutcome> ApplyEntries(OwnedSet set, const Actor& by = {});
   EntryPtr FindEntry(const std::string& id) const;  // null: none
   // `page_size` 0: all, whatever the token. Fails with kPageTokenMalformed (INVALID_ARGUMENT) on a
   // token that is none of ours or from before a restart.

@@ -16,6 +16,7 @@
 #include "identity/api/audit_service.h"
 #include "identity/api/bundle_service.h"
 #include "identity/api/debug_service.h"
+#include "identity/api/entries_service.h"
 #include "identity/api/entry_service.h"
 #include "identity/api/health_service.h"
 #include "identity/api/local_authority_service.h"
@@ -119,6 +120,7 @@ struct Server::State {
   std::unique_ptr<NodeAttestors> attestors;
   std::unique_ptr<AgentService> agents;
   std::unique_ptr<EntryService> entries;
+  std::unique_ptr<EntriesService> owned_entries;
   std::unique_ptr<BundleService> bundles;
   std::unique_ptr<SvidService> svids;
   std::unique_ptr<TrustDomainService> trust_domains;
@@ -213,6 +215,8 @@ void Server::State::MakeApi() {
   agents->Register(router.get());
   entries = std::make_unique<EntryService>(*registry, *authorizer);
   entries->Register(router.get());
+  owned_entries = std::make_unique<EntriesService>(*registry);
+  owned_entries->Register(router.get());
   bundles = std::make_unique<BundleService>(
       BundleService::Parts{*registry, *authorizer, *acknowledgements, *publishing, log});
   bundles->Register(router.get());
