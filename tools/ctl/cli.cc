@@ -13,6 +13,7 @@ constexpr const char* kFooter = R"(Examples:
   signet entry create --spiffe-id spiffe://example.org/web \
       --parent-id spiffe://example.org/node --selector unix:uid:1000
   signet entry show -o json
+  signet entry apply -f entries/ --plan
   signet agent list
   signet federation create --trust-domain other.org --url https://bundle.other.org:8443/ \
       --profile https_spiffe --endpoint-spiffe-id spiffe://other.org/spire/server --bundle other.json
@@ -31,6 +32,7 @@ struct Parsed {
   int exit_code = kOk;
   TokenOptions token;
   EntryOptions entry;
+  ApplyOptions apply;
   std::vector<std::string> entry_ids;
   AgentOptions agent;
   PurgeOptions purge;
@@ -88,6 +90,41 @@ void AddEntryFilter(CLI::App* command, EntryOptions* entry) {
   command->add_flag("--downstream", entry->downstream, "Grants an intermediate authority");
 }
 
+void AddEntryFileCommands(CLI::App* entry, Parsed* p) {
+  CLI::App* apply = AddCommand(entry, p, "apply",
+                               "Make the entries of an owner what files say, all of them at once "
+                               "or, when anything is wrong, "
+                               "none",
+                               [p] { return ApplyEntries(p->session, p->apply); });
+  apply
+      ->add_option("-f,--file", p->apply.files,
+                   "YAML file, folder of them, or - for standard input; repeatable")
+      ->type_name("PATH")
+      ->required();
+  apply->add_flag("--plan", p->apply.plan, "Show what would change, and change nothing");
+  apply->add_flag("--prune", p->apply.prune,
+                  "Delete what this owner applied earlier and the files no longer name");
+  apply->footer(
+      "Examples:\n"
+      "  signet entry apply -f entries/ --plan --prune\n"
+      "  signet entry apply -f entries/ --prune --owner team-a\n"
+      "  generate-entries | signet entry apply -f -\n\n"
+      "A file:\n"
+      "  entries:\n"
+      "    - spiffe_id: spiffe://example.org/web\n"
+      "      parent_id: spiffe://example.org/node\n"
+      "      selectors: [unix:uid:1000]\n"
+      "      x509_svid_ttl: 1h");
+  CLI::App* save =
+      AddCommand(entry, p, "export", "Print the entries of an owner as a file for apply",
+                 [p] { return ExportEntries(p->session, p->apply); });
+  save->footer("Example:\n  signet entry export --owner team-a > entries.yaml");
+  for (CLI::App* command : {apply, save})
+    command->add_option("--owner", p->apply.owner, "Whose entries: 1 to 63 of a-z, 0-9 and dashes")
+        ->type_name("LABEL")
+        ->capture_default_str();
+}
+
 void AddEntryCommands(CLI::App* app, Parsed* p) {
   CLI::App* entry =
       AddGroup(app, "entry", "Registration entries: which workloads get which identity");
@@ -114,6 +151,7 @@ void AddEntryCommands(CLI::App* app, Parsed* p) {
   AddEntryFilter(AddCommand(entry, p, "count", "Count entries that fit",
                             [p] { return CountEntries(p->session, p->entry); }),
                  &p->entry);
+  AddEntryFileCommands(entry, p);
 }
 
 void AddAgentCommands(CLI::App* app, Parsed* p) {

@@ -45,6 +45,15 @@ int UpdateEntry(const Session& session, const EntryOptions& options);
 int DeleteEntries(const Session& session, const std::vector<std::string>& ids);
 int CountEntries(const Session& session, const EntryOptions& filter);
 
+struct ApplyOptions {
+  std::vector<std::string> files;  // "-": standard input
+  std::string owner = "default";
+  bool prune = false;
+  bool plan = false;
+};
+int ApplyEntries(const Session& session, const ApplyOptions& options);
+int ExportEntries(const Session& session, const ApplyOptions& options);
+
 struct AgentOptions {
   std::string id;
   std::string attestation_type;
