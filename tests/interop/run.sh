@@ -19,6 +19,8 @@ source "$interop_dir/checks.sh"
 source "$interop_dir/federation.sh"
 # shellcheck source=node_proofs.sh
 source "$interop_dir/node_proofs.sh"
+# shellcheck source=envoy_rotation.sh
+source "$interop_dir/envoy_rotation.sh"
 
 signet_bin=${SIGNET_BIN:-$interop_dir/../../build/release/bin}
 readonly signet_bin
@@ -242,11 +244,23 @@ test_libraries() {
   check "signet entry create" new_entry "$workload_id" "$agent_id" "$(own_uid_selector)"
   check_identity "our agent" "$signet_agent_socket" "$workload_id"
   check_rotation go-spiffe "$signet_agent_socket" "$workload_id" "$peers/workload-client"
+  check_tokens go-spiffe "$peers/workload-client" -socket "unix://$signet_agent_socket" -jwt interop
   if py_spiffe_is_there; then
     check_rotation py-spiffe "$signet_agent_socket" "$workload_id" "$python" "$interop_dir/python/x509_source.py"
+    check_tokens py-spiffe "$python" "$interop_dir/python/jwt_source.py" "unix://$signet_agent_socket" interop
   else
     skip "py-spiffe is not there"
   fi
+}
+
+# check_tokens WHAT COMMAND...: the library gets a token for this workload and finds it good.
+check_tokens() {
+  local what=$1
+  shift
+  "$@" >"$work/jwt.json" 2>"$work/jwt.err" || true
+  check_json "$what gets and verifies a JWT-SVID" "$work/jwt.json" \
+    '.spiffe_id == $id and .validated_id == $id and .audience == ["interop"] and .other_audience_refused' \
+    --arg id "$workload_id"
 }
 
 # Envoy with our agent as its source of secrets, to a go-spiffe server on our agent.
@@ -264,6 +278,33 @@ test_sds() {
   start_listener listener "$server" -socket "unix://$signet_agent_socket" \
     -listen 127.0.0.1:0 -allow-id "$envoy_id"
   check_envoy_sds "$listener_address" "$signet_agent_socket" "$envoy_id" "$server_id"
+}
+
+# Two Envoys with our agent as the source of their secrets, mTLS between them in both roles, while
+# their SVIDs rotate: one subscribes by StreamSecrets, the other by DeltaSecrets.
+test_sds_rotation() {
+  local client server client_entry server_entry
+  local client_id=spiffe://$trust_domain/envoy/client server_id=spiffe://$trust_domain/envoy/server
+  have signet-server signet-agent signet || return 0
+  if [[ ! -x $peers/envoy ]]; then
+    skip "Envoy is not there"
+    return 0
+  fi
+  start_signet
+  client=$(copy_program "$peers/envoy" envoy-client)
+  server=$(copy_program "$peers/envoy" envoy-server)
+  client_entry=$(new_entry_id "$client_id" "unix:path:$client")
+  server_entry=$(new_entry_id "$server_id" "unix:path:$server")
+  start_listener backend "$peers/workload-client" -plain -listen 127.0.0.1:0
+  start_envoy_pair "$client" "$server" "$listener_address" "$signet_agent_socket"
+  check_echo "an Envoy talks to an Envoy, both with secrets by SDS" "$envoy_address" "$peers/workload-client" -plain
+  check_envoy_rotation 20 "$client_entry" "$server_entry"
+  check_no_echo "an Envoy whose ID is not expected is refused" "$stranger_address" "$peers/workload-client" -plain
+}
+
+new_entry_id() { # SPIFFE_ID SELECTOR
+  signet_ctl "$signet_server_socket" entry create --spiffe-id "$1" --parent-id "$agent_id" \
+    --selector "$2" -o json | jq -r '.. | .id? // empty' | head -n 1
 }
 
 # --- (e) our proxy between others -------------------------------------------------------------
@@ -369,10 +410,8 @@ test_certificates() {
 # ----------------------------------------------------------------------------------------------
 
 readonly all_tests=(spire_agent spire_agent_proofs spire_server spire_server_proofs spire_cli spire_cli_agents
-  spire_cli_local_authority libraries proxy_inbound proxy_outbound certificates federation_endpoint federation_client
-  oidc_discovery)
-# Faces that are not served yet (docs/compatibility.md): not run unless named, and said so each time.
-readonly not_yet=(sds)
+  spire_cli_local_authority libraries sds sds_rotation proxy_inbound proxy_outbound certificates federation_endpoint
+  federation_client oidc_discovery)
 
 if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
   printf 'neither signet-server nor signet-agent is in %s: build them, or set SIGNET_BIN\n' "$signet_bin" >&2
@@ -380,8 +419,5 @@ if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
 fi
 need_peers spire-server spire-agent spire-cli workload-client bundle-endpoint
 begin_run
-for name in "${not_yet[@]}"; do
-  printf '!!! not run, not served yet: %s\n' "$name"
-done
 run_tests "$@"
 close_run

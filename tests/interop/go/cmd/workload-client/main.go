@@ -1,8 +1,9 @@
-// Command workload-client is a workload made of go-spiffe: it takes X509-SVIDs from a Workload API
+// Command workload-client is a workload made of go-spiffe: it takes SVIDs from a Workload API
 // socket and shows what it gets as JSON lines, or uses them for mTLS.
 //
 //	-once            print what the Workload API gives, once
 //	-watch           print a line for each update until -updates of them came
+//	-jwt AUDIENCE    fetch a JWT-SVID, verify it here and by the Workload API, print what it says
 //	-dial ADDR       mTLS as a client: send one line, print the reply
 //	-listen ADDR     mTLS as a server: echo lines; the first output line has the bound address
 //
@@ -36,6 +37,7 @@ type options struct {
 	socket   string
 	once     bool
 	watch    bool
+	jwt      string
 	updates  int
 	distinct bool
 	timeout  time.Duration
@@ -66,6 +68,7 @@ func parseOptions() (options, error) {
 	flag.StringVar(&o.socket, "socket", os.Getenv("SPIFFE_ENDPOINT_SOCKET"), "Workload API address, unix:///path")
 	flag.BoolVar(&o.once, "once", false, "print the identities once")
 	flag.BoolVar(&o.watch, "watch", false, "print a line for each update")
+	flag.StringVar(&o.jwt, "jwt", "", "fetch and verify a token for this audience")
 	flag.IntVar(&o.updates, "updates", 2, "with -watch: how many updates to wait for")
 	flag.BoolVar(&o.distinct, "distinct", false, "with -watch: count only updates that bring other serials than the one before")
 	flag.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long everything but -listen may take")
@@ -82,7 +85,7 @@ func parseOptions() (options, error) {
 
 func (o options) check() error {
 	modes := 0
-	for _, chosen := range []bool{o.once, o.watch, o.dial != "", o.listen != ""} {
+	for _, chosen := range []bool{o.once, o.watch, o.jwt != "", o.dial != "", o.listen != ""} {
 		if chosen {
 			modes++
 		}
@@ -91,7 +94,7 @@ func (o options) check() error {
 	case flag.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case modes != 1:
-		return errors.New("exactly one of -once, -watch, -dial and -listen is needed")
+		return errors.New("exactly one of -once, -watch, -jwt, -dial and -listen is needed")
 	case o.plain && o.dial == "" && o.listen == "":
 		return errors.New("-plain goes with -dial or -listen")
 	case !o.plain && o.socket == "":
@@ -122,6 +125,9 @@ func run(ctx context.Context, o options) int {
 	}
 	if o.plain {
 		return connect(ctx, o, nil)
+	}
+	if o.jwt != "" {
+		return showToken(ctx, o.socket, o.jwt)
 	}
 	identities, err := openIdentities(ctx, o.socket)
 	if err != nil {
