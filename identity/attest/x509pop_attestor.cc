@@ -1,5 +1,7 @@
 #include "identity/attest/x509pop_attestor.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "ca/crypto/digest.h"
@@ -124,7 +126,7 @@ Result<NodeAttributes> X509PopVerifier::Describe(const Proven& node,
     attributes.selector_values.push_back("ca:fingerprint:" + Fingerprint(node->path[i]));
   attributes.selector_values.push_back("serialnumber:" + leaf.SerialHex());
   for (const auto& [key, value] : UriSanSelectors(leaf, trust_domain)) {
-    attributes.selector_values.push_back("san:" + key + ":" + value);
+    attributes.selector_values.push_back(fmt::format("san:{}:{}", key, value));
     values[".URISanSelectors." + key] = {value};
   }
   SIGNET_TRY(attributes.id,
