@@ -92,7 +92,9 @@ std::vector<std::string> CommonNames(const std::vector<const PolicyRule*>& rules
     for (const ValueCondition& condition : header ? rule->headers : rule->claims)
       if (AllExact(condition)) ++counts[condition.name];
   std::vector<std::pair<std::string, std::size_t>> sorted(counts.begin(), counts.end());
-  std::ranges::stable_sort(sorted, std::greater(), [](const auto& item) { return item.second; });
+  std::ranges::sort(sorted, [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
   if (sorted.size() > kMaxNamedDimensions) sorted.resize(kMaxNamedDimensions);
   std::vector<std::string> names;
   for (auto& [name, count] : sorted) names.push_back(std::move(name));

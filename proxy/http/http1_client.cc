@@ -133,6 +133,8 @@ void Http1Client::FinishResponse(const Fields& trailers, bool nothing_behind) {
   phase_ = reusable ? Phase::kIdle : Phase::kOver;
   unconsumed_ = 0;
   full_ = false;
+  // They may be of the parser, which the next request, begun by whoever hears of this one's end,
+  // sets back. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const Fields held = trailers;
   events->OnEnd(held);
   host_.OnStreamOver();
