@@ -85,6 +85,7 @@ bool Http1Client::TakeHead(std::string_view* input) {
   }
   keep_alive_ = head.keep_alive;
   if (head.status == 101) {
+    keep_alive_ = false;  // what is behind a tunnel is not HTTP any more
     phase_ = Phase::kTunnel;
     events_->OnHead(std::move(head));
     return true;

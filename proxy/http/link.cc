@@ -12,7 +12,7 @@ void Link::OnReady(std::uint32_t events) {
   stream_.OnReady(events);
   // Broken off while the codec takes no input: nothing else would notice. Else what came before the
   // break is read first.
-  if ((events & EPOLLERR) != 0 && !codec_->wants_input()) return End(LinkEnd::kBroken);
+  if ((events & EPOLLERR) != 0 && !wants_input()) return End(LinkEnd::kBroken);
   Pump();
 }
 
@@ -44,8 +44,8 @@ void Link::Offer(std::string_view bytes) {
 }
 
 bool Link::PumpInput(std::size_t* budget) {
-  if (codec_->wants_input()) OfferStash();
-  while (codec_->wants_input() && !input_ended_ && *budget > 0) {
+  if (!ending() && codec_->wants_input()) OfferStash();
+  while (wants_input() && !input_ended_ && *budget > 0) {
     const IoResult got = stream_.Read(turns_.scratch());
     if (got.status == IoStatus::kWantRead || got.status == IoStatus::kWantWrite) return true;
     if (got.status == IoStatus::kError) {
@@ -58,14 +58,15 @@ bool Link::PumpInput(std::size_t* budget) {
     }
     received_ += got.bytes;
     *budget -= std::min(*budget, got.bytes);
-    if (state_ == State::kLingering && (lingered_ += got.bytes) > kMaxLinger) {
+    if (ending()) {
+      if ((lingered_ += got.bytes) <= kMaxLinger) continue;
       GiveUp();
       return false;
     }
     Offer(AsText(ByteView(turns_.scratch()).first(got.bytes)));
   }
   // The end comes after the last byte before it was taken.
-  if (input_ended_ && !end_told_ && codec_->wants_input()) {
+  if (input_ended_ && !end_told_ && !ending() && codec_->wants_input()) {
     end_told_ = true;
     codec_->OnInputEnd();
   }
@@ -73,6 +74,8 @@ bool Link::PumpInput(std::size_t* budget) {
 }
 
 bool Link::PumpOutput() {
+  // A codec may have answers to what comes even after its last word (HTTP/2's to a PING).
+  if (ending()) return true;
   for (;;) {
     codec_->Produce();
     if (out_.empty()) break;
@@ -99,12 +102,15 @@ bool Link::PumpOutput() {
 }
 
 bool Link::FinishIfOver() {
-  if (codec_->waiting() != Waiting::kOver) return false;
-  if (codec_->broken_off()) {
-    End(LinkEnd::kBroken);
-    return true;
+  if (!ending()) {
+    if (codec_->waiting() != Waiting::kOver) return false;
+    if (codec_->broken_off()) {
+      End(LinkEnd::kBroken);
+      return true;
+    }
+    if (!out_.empty()) return false;
+    state_ = State::kClosing;
   }
-  if (!out_.empty()) return false;
   if (!write_closed_) {
     const IoStatus closed = stream_.CloseWrite();
     if (closed == IoStatus::kWantWrite) return false;
@@ -118,7 +124,7 @@ bool Link::FinishIfOver() {
     End(LinkEnd::kOrderly);
     return true;
   }
-  if (state_ == State::kOpen) {
+  if (state_ == State::kClosing) {
     state_ = State::kLingering;
     turns_.WakeLater(*this);  // what is there already has no edge of its own
   }

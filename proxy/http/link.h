@@ -48,10 +48,18 @@ class Link final : public Wakeable {
   std::uint64_t sent() const { return sent_; }
 
  private:
-  enum class State { kOpen, kLingering, kOver };
+  enum class State {
+    kOpen,
+    kClosing,    // the codec's last word is out; the end of it is being said
+    kLingering,  // said; the peer may not have heard it yet
+    kOver,
+  };
   static constexpr std::size_t kTurnBytes = 4 * kBufferBytes;
   static constexpr std::size_t kMaxLinger = 1U << 20;
 
+  // Nothing more is said, and what comes is dropped unread.
+  bool ending() const { return state_ == State::kClosing || state_ == State::kLingering; }
+  bool wants_input() const { return ending() || codec_->wants_input(); }
   void Pump();
   // False when the link is over.
   bool PumpInput(std::size_t* budget);

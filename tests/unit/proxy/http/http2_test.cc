@@ -106,6 +106,23 @@ TEST_CASE("HTTP/2 to HTTP/1.1: no body, known length, HEAD, 204, interim answers
   CHECK_FALSE(world.backend.requests().back().Has("transfer-encoding"));
 }
 
+TEST_CASE(
+    "HTTP/2: after the end of a connection was said, what still comes is dropped unanswered") {
+  Http2World world;
+  Http2Caller leaving(world.Call());
+  REQUIRE(leaving.Headers(1, h2::Get()));
+  CHECK(leaving.Await(1).Status() == "200");
+  REQUIRE(leaving.Send(h2::Frame(h2::kGoAway, 0, 0, std::string(8, '\0'))));
+  while (leaving.Next()) continue;
+  CHECK(leaving.stream().end() == StreamEnd::kOrderly);
+  REQUIRE(leaving.Send(h2::Frame(h2::kPing, 0, 0, std::string(8, 'p'))));
+  leaving.stream().Drop();
+
+  Http2Caller other(world.Call());
+  REQUIRE(other.Headers(1, h2::Get()));
+  CHECK(other.Await(1).Status() == "200");
+}
+
 TEST_CASE("HTTP/2 through two proxies, and on to an HTTP/2 backend") {
   ScriptedBackend backend(kOk);
   HttpPair far(backend.address());

@@ -201,6 +201,38 @@ TEST_CASE("transparent: an upgrade becomes a tunnel, bytes both ways, and ends w
   run(pair.address());
 }
 
+TEST_CASE("attack 05: what was a tunnel carries no other request") {
+  TestBackend backend([](StreamClient& stream) {
+    MessageReader reader(stream);
+    while (const auto request = reader.Next()) {
+      if (request->Field("upgrade").empty()) {
+        stream.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        continue;
+      }
+      stream.Send(
+          "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+      for (std::string one; !(one = reader.Raw(1)).empty();) stream.Send(one);
+      stream.CloseWrite();
+      return;
+    }
+  });
+  HttpPair pair(backend.address());
+  StreamClient first = pair.Call();
+  REQUIRE(first.Send(Get("Connection: Upgrade\r\nUpgrade: websocket\r\n")));
+  MessageReader tunnel(first);
+  REQUIRE(tunnel.Next());
+  first.CloseWrite();
+  REQUIRE(tunnel.AtOrderlyEnd());
+
+  StreamClient second = pair.Call();
+  REQUIRE(second.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"));
+  MessageReader reader(second);
+  const auto answer = reader.Next();
+  REQUIRE(answer);
+  CHECK(answer->start_line == "HTTP/1.1 200 OK");
+  CHECK(backend.accepted() == 2);
+}
+
 TEST_CASE("attack 05: an upgrade that is not accepted with 101 stays HTTP") {
   ScriptedBackend backend(
       "HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: "
