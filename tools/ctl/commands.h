@@ -112,6 +112,27 @@ struct RotateOptions {
 int RotateAuthority(const Session& session, const RotateOptions& options);
 int ShowStatus(const Session& session);
 
+// Of policies: files on this machine, no server is asked.
+int CheckPolicy(const Session& session, const std::string& path);
+// Runs the test cases of the file; `junit`: also written there as JUnit XML, empty: not.
+int TestPolicy(const Session& session, const std::string& path, const std::string& junit);
+struct ExplainOptions {
+  std::string file;
+  std::string refusal_id;  // empty: the request below is decided
+  std::string log;         // lines that speak of the refusal are shown
+  std::string listener;
+  std::string caller;
+  std::string source;
+  std::uint16_t port = 0;
+  std::string method = "GET";
+  std::string path = "/";
+  std::string host = "localhost";
+  bool grpc = false;
+  std::vector<std::string> headers;  // "name: value"
+  std::vector<std::string> claims;   // "name=value"
+};
+int ExplainPolicy(const Session& session, const ExplainOptions& options);
+
 struct FetchOptions {
   std::string agent_socket;
   std::string write_folder;  // empty: only print
