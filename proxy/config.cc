@@ -75,6 +75,8 @@ LimitsConfig ReadLimits(ConfigMap& root) {
   limits.connections = count("connections", limits.connections);
   limits.per_peer = count("per_peer", std::min(limits.per_peer, limits.connections));
   limits.handshakes = count("handshakes", limits.handshakes);
+  limits.handshakes_per_address =
+      count("handshakes_per_address", std::min(limits.handshakes, limits.handshakes_per_address));
   limits.handshake_deadline =
       map->Duration("handshake_deadline", limits.handshake_deadline, 100ms, 10min);
   limits.idle = map->Duration("idle", limits.idle, 100ms, 24h * 30);

@@ -33,9 +33,10 @@ struct ListenerConfig {
 };
 
 struct LimitsConfig {
-  std::size_t connections = 8000;  // carried at once, over all listeners
-  std::size_t per_peer = 4000;     // of these, inbound ones of one caller identity
-  std::size_t handshakes = 512;    // in progress at once, on top of `connections`
+  std::size_t connections = 8000;            // carried at once, over all listeners
+  std::size_t per_peer = 4000;               // of these, inbound ones of one caller identity
+  std::size_t handshakes = 512;              // in progress at once, on top of `connections`
+  std::size_t handshakes_per_address = 256;  // of these, inbound ones from one source address
   Duration handshake_deadline = std::chrono::seconds(10);
   Duration idle = std::chrono::hours(1);
   Duration connect_timeout = std::chrono::seconds(5);

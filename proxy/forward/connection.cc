@@ -198,7 +198,12 @@ void Connection::FinishHandshake() {
   if (phase_ == Phase::kHandshaking) OnHandshakeDone();
 }
 
-void Connection::YieldHandshake() {
+void Connection::YieldHandshake(HandshakeQueue::Over over) {
+  if (over == HandshakeQueue::Over::kSource)
+    return Refuse(Refusal::kHandshakeSourceLimit,
+                  fmt::format("the oldest of its address's limits.handshakes_per_address = {} in "
+                              "progress gave way",
+                              host_.limits().handshakes_per_address));
   Refuse(Refusal::kHandshakeLimit,
          fmt::format("the oldest of limits.handshakes = {} in progress gave way",
                      host_.limits().handshakes));

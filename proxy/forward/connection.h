@@ -14,6 +14,7 @@
 #include "net/event_loop.h"
 #include "proxy/forward/admission.h"
 #include "proxy/forward/flow.h"
+#include "proxy/forward/handshake_queue.h"
 #include "proxy/forward/plan.h"
 #include "proxy/forward/service.h"
 #include "proxy/identity/peer_verifier.h"
@@ -114,15 +115,14 @@ class Connection : private ServiceOwner {
   // The listener is closed: finish what is in progress where the protocol says how.
   void BeginDrain();
   // For the host: give way to a newer handshake; end at once.
-  void YieldHandshake();
+  void YieldHandshake(HandshakeQueue::Over over);
   void CutOrRefuse(Ending ending, Refusal refusal, std::string_view why);
   Phase phase() const { return phase_; }
 
   // For the host's lists only.
   struct Place {
     std::list<std::unique_ptr<Connection>>::iterator all;
-    std::list<Connection*>::iterator handshake;
-    bool in_handshakes = false;
+    HandshakeQueue::Place handshake;
     bool queued = false;
   } place;
 

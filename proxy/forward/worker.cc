@@ -246,10 +246,10 @@ void Worker::Admit(Listener& listener, UniqueFd socket, const net::SocketAddress
   connections_.push_front(std::move(made));
   connection.place.all = connections_.begin();
   if (inbound) {
-    connection.place.handshake = handshakes_.insert(handshakes_.end(), &connection);
-    connection.place.in_handshakes = true;
-    const std::size_t share = std::max<std::size_t>(1, limits_.handshakes / workers_);
-    if (handshakes_.size() > share) handshakes_.front()->YieldHandshake();
+    handshakes_.Add(connection, SourceOf(remote), &connection.place.handshake);
+    const auto excess = handshakes_.Find(connection.place.handshake, Share(limits_.handshakes),
+                                         Share(limits_.handshakes_per_address));
+    if (excess.gives_way != nullptr) excess.gives_way->YieldHandshake(excess.over);
   }
   connection.Start();
 }
@@ -257,9 +257,7 @@ void Worker::Admit(Listener& listener, UniqueFd socket, const net::SocketAddress
 // ---- the connections' host
 
 void Worker::HandshakeOver(Connection& connection) {
-  if (!connection.place.in_handshakes) return;
-  connection.place.in_handshakes = false;
-  handshakes_.erase(connection.place.handshake);
+  handshakes_.Remove(&connection.place.handshake);
 }
 
 void Worker::Requeue(Connection& connection) {

@@ -6,6 +6,7 @@
 // worker post to its loop and may be called from any thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -69,6 +70,8 @@ class Worker final : public ConnectionHost {
   void DecideAll();
   void MakeContexts();
   std::shared_ptr<const net::TlsContext> MakeContext(const Lane& lane, Alpn alpn) const;
+  // This worker's part of a limit that counts for all.
+  std::size_t Share(std::size_t limit) const { return std::max<std::size_t>(1, limit / workers_); }
   void StopListening(Listener& listener);
   // True when more may be waiting.
   bool Accept(Listener& listener);
@@ -87,8 +90,8 @@ class Worker final : public ConnectionHost {
   std::shared_ptr<const net::TlsContext> server_context_, http_server_context_;
   std::map<ListenerKey, std::unique_ptr<Listener>> listeners_;
   std::list<std::unique_ptr<Connection>> connections_;
-  std::list<Connection*> handshakes_;  // inbound ones in progress, oldest first
-  std::vector<Connection*> queue_;     // cut short by their budget
+  HandshakeQueue handshakes_;       // inbound ones in progress
+  std::vector<Connection*> queue_;  // cut short by their budget
   std::vector<std::unique_ptr<Connection>> dead_;
   Done drained_;
   std::atomic<std::int64_t> starved_until_{0};  // steady nanoseconds

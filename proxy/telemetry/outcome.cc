@@ -12,13 +12,23 @@ std::string_view DirectionName(Direction direction) {
 }
 
 std::string_view RefusalName(Refusal refusal) {
-  static constexpr std::string_view kNames[kRefusalCount] = {
-      "no_identity",           "connection_limit",    "peer_limit",
-      "handshake_limit",       "handshake_timeout",   "handshake_failed",
-      "no_client_certificate", "certificate_expired", "certificate_untrusted",
-      "certificate_invalid",   "not_allowed",         "unexpected_peer",
-      "backend_unresolved",    "backend_unreachable", "backend_timeout",
-      "shutting_down"};
+  static constexpr std::string_view kNames[kRefusalCount] = {"no_identity",
+                                                             "connection_limit",
+                                                             "peer_limit",
+                                                             "handshake_limit",
+                                                             "handshake_address_limit",
+                                                             "handshake_timeout",
+                                                             "handshake_failed",
+                                                             "no_client_certificate",
+                                                             "certificate_expired",
+                                                             "certificate_untrusted",
+                                                             "certificate_invalid",
+                                                             "not_allowed",
+                                                             "unexpected_peer",
+                                                             "backend_unresolved",
+                                                             "backend_unreachable",
+                                                             "backend_timeout",
+                                                             "shutting_down"};
   return kNames[static_cast<std::size_t>(refusal)];
 }
 

@@ -18,6 +18,7 @@ enum class Refusal {
   kConnectionLimit,       // limits.connections reached
   kPeerLimit,             // limits.per_peer reached for this identity
   kHandshakeLimit,        // the oldest of too many handshakes in progress gave way
+  kHandshakeSourceLimit,  // the same, of too many of one source address
   kHandshakeTimeout,      // limits.handshake_deadline passed
   kHandshakeFailed,       // not TLS 1.3, garbage, or closed in the middle
   kNoClientCertificate,   // a TLS client without a certificate
@@ -31,7 +32,7 @@ enum class Refusal {
   kBackendTimeout,        // limits.connect_timeout passed
   kShuttingDown,          // the proxy or this listener went away before the connection stood
 };
-inline constexpr std::size_t kRefusalCount = 16;
+inline constexpr std::size_t kRefusalCount = 17;
 // "no_identity", …: the value of the metric's label `reason`.
 std::string_view RefusalName(Refusal refusal);
 // What a failed handshake or verification counts as.

@@ -340,7 +340,8 @@ TEST_CASE("5,000 half-open connections do not keep others out, and all are ended
   StreamClient caller = proxy.CallAs(kShop);
   CHECK(Talks(caller));
   const auto ended = [&] {
-    return proxy.Refused("handshake_limit") + proxy.Refused("handshake_timeout");
+    return proxy.Refused("handshake_limit") + proxy.Refused("handshake_address_limit") +
+           proxy.Refused("handshake_timeout");
   };
   CHECK(Eventually([&] { return ended() == static_cast<double>(count); }));
   CHECK(Talks(caller));

@@ -51,7 +51,7 @@ outbound:
     forward: orders.internal:8443
     expect:
       - ids: [spiffe://example.org/orders, spiffe://example.org/orders/*]
-limits: {connections: 100, per_peer: 10, handshakes: 5, handshake_deadline: 3s, idle: 2m,
+limits: {connections: 100, per_peer: 10, handshakes: 5, handshakes_per_address: 2, handshake_deadline: 3s, idle: 2m,
          connect_timeout: 1s, drain: 5s}
 threads: 2
 metrics: 127.0.0.1:9102
@@ -79,6 +79,7 @@ TEST_CASE("a whole configuration is read") {
   CHECK(config.limits.connections == 100);
   CHECK(config.limits.per_peer == 10);
   CHECK(config.limits.handshakes == 5);
+  CHECK(config.limits.handshakes_per_address == 2);
   CHECK(config.limits.handshake_deadline == 3s);
   CHECK(config.limits.idle == 2min);
   CHECK(config.limits.drain == 5s);

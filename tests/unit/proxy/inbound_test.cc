@@ -1,5 +1,7 @@
 // Who gets in, who does not, and what the metrics say of it.
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <unistd.h>
 
@@ -218,6 +220,33 @@ TEST_CASE("handshakes in progress are bounded: the oldest gives way to the newes
   REQUIRE(caller.Send("hello"));
   CHECK(caller.Receive(5) == "hello");
   CHECK(world.Refused("handshake_limit") == 13);
+}
+
+TEST_CASE("a flood of handshakes from one address does not displace another's") {
+  TestBackend backend(TestBackend::Echo);
+  World world(InboundYaml(backend.address(), "{id: 'spiffe://example.org/*'}",
+                          "limits: {handshakes: 8, handshakes_per_address: 4}"));
+  world.Become("spiffe://example.org/web");
+  const auto target = *world.proxy->ListenAddress(Direction::kInbound, "web");
+  const auto connect_from = [&](std::uint32_t source) {
+    UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in from{};
+    from.sin_family = AF_INET;
+    from.sin_addr.s_addr = htonl(source);
+    REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&from), sizeof from) == 0);
+    REQUIRE(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&target.storage),
+                      target.length) == 0);
+    REQUIRE(::fcntl(socket.get(), F_SETFL, O_NONBLOCK) == 0);
+    return socket;
+  };
+  UniqueFd honest = connect_from(0x7f000001);
+  std::vector<UniqueFd> flood;
+  for (int i = 0; i < 40; ++i) flood.push_back(connect_from(0x7f000002));
+  CHECK(World::Eventually([&] { return world.Refused("handshake_address_limit") == 36; }));
+  CHECK(world.Refused("handshake_limit") == 0);
+  StreamClient caller(std::move(honest), test::TrustingContext(world.root.Issue(kShop)));
+  REQUIRE(caller.Send("hello"));
+  CHECK(caller.Receive(5) == "hello");
 }
 
 TEST_CASE("connections are bounded in all and for each caller") {
