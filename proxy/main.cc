@@ -20,16 +20,30 @@ Example (proxy.yaml):
     - name: web
       listen: 0.0.0.0:8443
       forward: 127.0.0.1:8080
+      protocol: http             # tcp (the default), http or grpc
+      upstream_protocol: http1   # to the backend: http1, http2, or same as the caller
       allow:                     # nobody else; an empty list refuses everyone
-        - name: the shop
+        - name: the shop reads
           id: spiffe://example.org/shop
+          methods: [GET, HEAD]   # with http and grpc: methods and paths
+          paths: [/catalogue/*]
   outbound:                      # local plain callers -> a peer that must prove who it is
     - name: orders
       listen: 127.0.0.1:9000
       forward: orders.internal:8443
       expect:
         - ids: [spiffe://example.org/orders, spiffe://example.org/orders/*]
-  limits: {connections: 8000, per_peer: 4000, handshake_deadline: 10s, idle: 1h, drain: 30s}
+  limits:
+    connections: 8000            # also: per_peer, handshakes, connect_timeout
+    handshakes_per_address: 256  # in progress from one source address
+    handshake_deadline: 10s
+    idle: 1h
+    drain: 30s
+    http:                        # also: target_bytes, trailer_bytes, upstream_connections
+      header_bytes: 65536
+      header_fields: 128
+      streams: 100               # at once on one HTTP/2 connection
+      header_timeout: 10s        # also: keep_alive, stream_idle, upstream_idle
   metrics: 127.0.0.1:9102        # GET /ready /live /metrics
 
   signet-proxy validate --config proxy.yaml

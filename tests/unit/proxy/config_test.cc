@@ -89,6 +89,90 @@ TEST_CASE("a whole configuration is read") {
   CHECK(config.warnings.empty());
 }
 
+TEST_CASE("limits.http is read, and what it does not say keeps its default") {
+  Files files;
+  const std::string listener =
+      "inbound: [{name: web, protocol: http, listen: '127.0.0.1:0', forward: '127.0.0.1:80'}]\n";
+  const Loaded loaded = files.Load(listener + R"(
+limits:
+  http: {header_bytes: 2048, target_bytes: 256, header_fields: 16, trailer_bytes: 512, streams: 7,
+         upstream_connections: 9, header_timeout: 1s, keep_alive: 2s, stream_idle: 3s,
+         upstream_idle: 500ms}
+)");
+  INFO(loaded.problems);
+  REQUIRE(loaded.config);
+  const HttpSettings& http = loaded.config->limits.http;
+  CHECK(http.message.head_bytes == 2048);
+  CHECK(http.message.target_bytes == 256);
+  CHECK(http.message.fields == 16);
+  CHECK(http.message.trailer_bytes == 512);
+  CHECK(http.streams == 7);
+  CHECK(http.upstream_connections == 9);
+  CHECK(http.header_timeout == 1s);
+  CHECK(http.keep_alive == 2s);
+  CHECK(http.stream_idle == 3s);
+  CHECK(http.upstream_idle == 500ms);
+
+  const Loaded partly = files.Load(listener + "limits: {http: {streams: 7}}\n");
+  REQUIRE(partly.config);
+  CHECK(partly.config->limits.http.streams == 7);
+  CHECK(partly.config->limits.http.keep_alive == HttpSettings{}.keep_alive);
+  CHECK(partly.config->limits.http.message.head_bytes == HttpSettings{}.message.head_bytes);
+}
+
+TEST_CASE("each setting of limits.http has bounds, and a wrong name is a problem") {
+  Files files;
+  const Loaded loaded = files.Load(R"(
+inbound: [{name: web, protocol: http, listen: '127.0.0.1:0', forward: '127.0.0.1:80'}]
+limits:
+  http:
+    header_bytes: 1023
+    target_bytes: 127
+    header_fields: 7
+    trailer_bytes: 255
+    streams: 0
+    upstream_connections: 0
+    header_timeout: 99ms
+    keep_alive: 25h
+    stream_idle: never
+    upstream_idle: 2h
+    stream: 100
+)");
+  for (const char* key :
+       {"header_bytes", "target_bytes", "header_fields", "trailer_bytes", "streams",
+        "upstream_connections", "header_timeout", "keep_alive", "stream_idle", "upstream_idle"})
+    CHECK(Says(loaded, "limits.http." + std::string(key)));
+  CHECK(Says(loaded, "(did you mean 'streams'?)"));
+}
+
+TEST_CASE("a listener speaks tcp unless it says http or grpc, and upstream as fits") {
+  Files files;
+  const auto inbound = [&](const std::string& more) {
+    return files.Load("inbound: [{name: web, listen: '127.0.0.1:0', forward: '127.0.0.1:80'" +
+                      more + "}]");
+  };
+  const auto speaks = [](const Loaded& loaded, Protocol protocol, UpstreamProtocol upstream) {
+    INFO(loaded.problems);
+    REQUIRE(loaded.config);
+    const ListenerConfig& listener = loaded.config->listeners[0];
+    CHECK(listener.protocol == protocol);
+    CHECK(listener.upstream_protocol == upstream);
+  };
+  const Loaded plain = inbound("");
+  REQUIRE(plain.config);
+  CHECK(plain.config->listeners[0].protocol == Protocol::kTcp);
+  speaks(inbound(", protocol: http"), Protocol::kHttp, UpstreamProtocol::kHttp1);
+  speaks(inbound(", protocol: http, upstream_protocol: same"), Protocol::kHttp,
+         UpstreamProtocol::kSame);
+  speaks(inbound(", protocol: grpc"), Protocol::kGrpc, UpstreamProtocol::kHttp2);
+  speaks(files.Load("outbound: [{name: web, listen: '127.0.0.1:0', forward: 'h:1', protocol: http, "
+                    "expect: [{id: 'spiffe://a/b'}]}]"),
+         Protocol::kHttp, UpstreamProtocol::kSame);
+  CHECK(Says(inbound(", protocol: htpp"), "'htpp' is not a protocol"));
+  CHECK(Says(inbound(", protocol: http, upstream_protocol: h3"), "'h3' is not a protocol"));
+  CHECK(Says(inbound(", upstream_protocol: http2"), "set protocol: http or grpc"));
+}
+
 TEST_CASE("the example in the repository is valid") {
   ConfigProblems problems;
   const auto config = LoadConfig(SIGNET_SOURCE "/examples/proxy.yaml", {}, &problems);
