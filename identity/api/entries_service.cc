@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/stable_sort.h"
 #include "identity/api/convert.h"
 
 namespace signet::identity {
@@ -67,7 +68,7 @@ void Write(const ApplyOutcome& outcome, api::Applied* applied) {
 }
 
 void Write(std::vector<OwnedProblem> problems, api::Refused* refused) {
-  std::ranges::stable_sort(problems, {}, &OwnedProblem::index);
+  StableSortBy(problems, &OwnedProblem::index);
   for (OwnedProblem& one : problems) {
     auto* problem = refused->add_problems();
     problem->set_index(static_cast<std::uint32_t>(one.index));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/stable_sort.h"
 #include "identity/registry/entry_batch.h"
 
 namespace signet::identity {
@@ -35,7 +36,7 @@ ApplyOutcome EntryApply::Decide(OwnedSet set) {
     return true;
   });
   if (!outcome_.problems.empty()) {
-    std::ranges::stable_sort(outcome_.problems, {}, &OwnedProblem::index);
+    StableSortBy(outcome_.problems, &OwnedProblem::index);
     outcome_.changes.clear();
   }
   return std::move(outcome_);

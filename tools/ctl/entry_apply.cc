@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 
+#include "base/stable_sort.h"
 #include "signet/entries/v1/entries.grpc.pb.h"
 #include "tools/ctl/convert.h"
 #include "tools/ctl/entry_files.h"
@@ -122,9 +123,8 @@ int PrintApplied(const Session& session, const api::Applied& applied, const Appl
 
 int PrintProblems(const Session& session, const ConfigProblems& problems) {
   std::vector<ConfigProblem> sorted = problems.all();
-  std::ranges::stable_sort(sorted, {}, [](const ConfigProblem& problem) {
-    return std::pair(problem.file, problem.line);
-  });
+  StableSortBy(sorted,
+               [](const ConfigProblem& problem) { return std::pair(problem.file, problem.line); });
   ConfigProblems in_order;
   Json list = Json::array();
   for (ConfigProblem& problem : sorted) {

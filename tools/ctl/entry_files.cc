@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/stable_sort.h"
 #include "identity/spiffe/selector.h"
 #include "tools/ctl/convert.h"
 
@@ -270,7 +271,7 @@ void DropRepeated(EntryFiles* files) {
 }
 
 std::string ToEntryFile(std::vector<types::Entry> entries, std::string_view owner) {
-  std::ranges::stable_sort(entries, {}, [](const types::Entry& entry) {
+  StableSortBy(entries, [](const types::Entry& entry) {
     return std::pair(IdText(entry.spiffe_id()), IdText(entry.parent_id()));
   });
   std::string text = fmt::format("# signet entry apply --owner {} -f FILE\nentries:", owner);
