@@ -106,6 +106,17 @@ std::string_view RulesKey(Direction direction) {
   return direction == Direction::kInbound ? "allow" : "expect";
 }
 
+bool ReadProxyProtocol(ConfigMap& map, Protocol carried) {
+  const auto version = map.String("proxy_protocol");
+  if (version && IsHttp(carried))
+    map.Problem("proxy_protocol", "HTTP requests are told of their caller in header fields",
+                "leave it out, or carry TCP");
+  if (version && *version != "v2")
+    map.Problem("proxy_protocol", fmt::format("'{}' is not written", EscapeForLog(*version, 40)),
+                "v2, or leave it out");
+  return version.has_value();
+}
+
 std::string PolicyListener(const ListenerConfig& listener) {
   return fmt::format("{}/{}", DirectionName(listener.direction), listener.name);
 }
@@ -151,6 +162,8 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
   listener.protocol = protocol.protocol;
   listener.upstream_protocol = protocol.upstream;
   const std::string_view key = RulesKey(direction);
+  if (direction == Direction::kInbound)
+    listener.proxy_protocol = ReadProxyProtocol(map, listener.protocol);
   listener.policy_place = fmt::format("{}:{}", map.file(), map.Line(key));
   listener.policy = ReadPolicy(map, listener, path, problems);
   map.Finish();

@@ -27,9 +27,10 @@ struct ListenerConfig {
   std::string listen_text;
   Protocol protocol = Protocol::kTcp;
   UpstreamProtocol upstream_protocol = UpstreamProtocol::kSame;
-  net::Address forward;        // the plain backend (inbound) or the TLS peer (outbound)
-  mesh::RequestPolicy policy;  // who may call (allow, deny), or who must answer (expect)
-  std::string policy_place;    // "proxy.yaml:12": where the rules are, or would be
+  net::Address forward;         // the plain backend (inbound) or the TLS peer (outbound)
+  mesh::RequestPolicy policy;   // who may call (allow, deny), or who must answer (expect)
+  bool proxy_protocol = false;  // inbound TCP: the backend is sent a PROXY protocol header first
+  std::string policy_place;     // "proxy.yaml:12": where the rules are, or would be
 };
 
 struct LimitsConfig {

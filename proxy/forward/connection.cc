@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "proxy/forward/proxy_header.h"
 #include "proxy/http/http_service.h"
 
 namespace signet::proxy {
@@ -270,6 +271,18 @@ bool Connection::HoldPlain(UniqueFd socket) {
   plain_->OnReady(connect_events_);
   if (inbound() || Watch(plain_->fd(), &plain_side_)) return true;
   Refuse(Refusal::kBackendUnreachable, "its socket cannot be watched");
+  return false;
+}
+
+bool Connection::IntroducePeer() {
+  if (!lane_->plan->config.proxy_protocol) return true;
+  // What cannot be asked is left out of the header.
+  const auto local = net::LocalAddress(tls_->fd());
+  const Bytes header = MakeProxyHeader(remote_, local.value_or(net::SocketAddress()), peer_->name);
+  // It fits any new socket's buffer.
+  const net::IoResult written = plain_->Write(header);
+  if (written.status == IoStatus::kOk && written.bytes == header.size()) return true;
+  Refuse(Refusal::kBackendUnreachable, "it does not take the PROXY protocol header");
   return false;
 }
 

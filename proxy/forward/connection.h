@@ -140,6 +140,8 @@ class Connection : private ServiceOwner {
   bool TakeSeat();
   bool TakePeerSeat();
   bool HoldPlain(UniqueFd socket);
+  // Sends the backend who calls, when the listener says so.
+  bool IntroducePeer();
   void BeginHandshake(UniqueFd socket);
   void BeginConnect();
   void BeginRelay();

@@ -20,7 +20,7 @@ void InboundConnection::OnHandshakeDone() {
 }
 
 void InboundConnection::OnConnected(UniqueFd socket) {
-  if (HoldPlain(std::move(socket))) BeginRelay();
+  if (HoldPlain(std::move(socket)) && IntroducePeer()) BeginRelay();
 }
 
 }  // namespace signet::proxy
