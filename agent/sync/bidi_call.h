@@ -67,9 +67,19 @@ class BidiCall final : private grpc::ClientBidiReactor<Request, Response> {
 
   void Cancel() { context_.TryCancel(); }
 
-  // Waits for the end of the call; cancel before, unless the server ended it.
+  // Waits for the end of the call; cancel before, unless the server ended it. What it sent and
+  // nobody read is dropped: an unread message would hold the status back for ever. A server that
+  // has not ended the call after all is cut off.
   grpc::Status Finish() {
-    if (!finished_) this->RemoveHold();
+    if (!finished_) {
+      Response unread;
+      const auto patience = std::chrono::steady_clock::now() + kLastWords;
+      Outcome outcome = Outcome::kMessage;
+      while (outcome == Outcome::kMessage && std::chrono::steady_clock::now() < patience)
+        outcome = Read(&unread, kLastWords);
+      if (outcome != Outcome::kEnded) Cancel();
+      this->RemoveHold();
+    }
     finished_ = true;
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return done_; });
@@ -77,6 +87,8 @@ class BidiCall final : private grpc::ClientBidiReactor<Request, Response> {
   }
 
  private:
+  static constexpr Duration kLastWords = std::chrono::seconds(5);
+
   void OnReadDone(bool ok) override {
     Change([&] {
       reading_ = false;

@@ -149,6 +149,7 @@ TEST_CASE("x509pop: a banned agent stays out, though its certificate is good") {
   agent.AgentId();
   Ban(server, OnlyAgent(server));
   const auto end = agent.process().Wait(seconds(20));
+  INFO(agent.Output());
   REQUIRE(end);
   CHECK(end->code == 4);
   CHECK(agent.StartRefused().code == 3);
