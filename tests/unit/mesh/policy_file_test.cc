@@ -61,6 +61,15 @@ TEST_CASE("an id leads to rule, file and line, or to the listener that has no ru
   CHECK(ExplainId("0000000000-00000000", file).empty());
 }
 
+TEST_CASE("routes and backends that stand beside rules are not looked at") {
+  ConfigProblems problems;
+  const PolicyFile file =
+      Parse("inbound: [{name: web, allow: [{id: spiffe://td/a}], routes: [{}], backends: [{}]}]",
+            &problems);
+  CHECK(problems.Text() == "");
+  CHECK(file.listeners.size() == 1);
+}
+
 TEST_CASE("a test of no listener, without a verdict or with an unknown setting is a problem") {
   const auto sole = [](const std::string& test, const std::string& more = "") {
     ConfigProblems problems;

@@ -1,0 +1,110 @@
+#include "mesh/routes/backend.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "base/log.h"
+
+namespace signet::mesh {
+namespace {
+
+constexpr std::size_t kMaxNameBytes = 64;
+constexpr std::uint32_t kMaxWeight = 10'000;
+
+bool IsName(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameBytes &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+             std::string_view::npos;
+}
+
+class BackendReader {
+ public:
+  BackendReader(ConfigMap& config, const BackendScope& scope, ConfigProblems* problems)
+      : config_(config), scope_(scope), problems_(problems) {}
+
+  Backend Read(std::size_t index) {
+    backend_.name = config_.RequiredString("name", "a short name such as stable");
+    if (!backend_.name.empty() && !IsName(backend_.name))
+      config_.Problem("name",
+                      fmt::format("'{}' is not a backend's name", EscapeForLog(backend_.name, 80)),
+                      "at most 64 letters, digits, '-', '_' and '.'");
+    const std::string path = fmt::format("{}.backends[{}]", scope_.path, index);
+    const RequestPolicy expect = ReadExpect(config_, path);
+    ReadEndpoints(path, expect);
+    config_.Finish();
+    return std::move(backend_);
+  }
+
+ private:
+  RequestPolicy ReadExpect(ConfigMap& map, const std::string& path) {
+    if (scope_.tls)
+      return RequestPolicy::ReadExpected(map, {scope_.listener, path, PolicyLayer::kPeer},
+                                         problems_);
+    if (map.Ignore("expect"))
+      map.Problem("expect", "an inbound listener's endpoints are plain and prove nothing",
+                  "leave it out");
+    return {};
+  }
+
+  void ReadEndpoints(const std::string& path, const RequestPolicy& expect) {
+    std::vector<ConfigMap> maps = config_.Maps("endpoints");
+    if (maps.empty())
+      config_.ProblemAtLine(config_.line(),
+                            fmt::format("backend '{}' has no endpoints", backend_.name),
+                            "endpoints: [{address: …}]");
+    if (maps.size() > kMaxEndpoints)
+      return config_.Problem("endpoints", fmt::format("more than {} endpoints", kMaxEndpoints));
+    std::set<std::string> addresses;
+    for (std::size_t i = 0; i < maps.size(); ++i) {
+      ConfigMap& map = maps[i];
+      Endpoint endpoint;
+      endpoint.file = map.file();
+      endpoint.line = map.line();
+      endpoint.address = map.RequiredString("address", "such as 10.0.0.7:8443");
+      endpoint.weight = static_cast<std::uint32_t>(map.Int("weight", 1, 1, kMaxWeight));
+      const bool own = map.Has("expect");
+      endpoint.expect = ReadExpect(map, fmt::format("{}.endpoints[{}]", path, i));
+      if (!own) endpoint.expect = expect;
+      if (scope_.tls && endpoint.expect.rules().empty())
+        map.ProblemAtLine(endpoint.line,
+                          fmt::format("endpoint {} expects no identity: no peer could be trusted",
+                                      EscapeForLog(endpoint.address, 80)),
+                          "expect: [{id: spiffe://…}], here or for the whole backend");
+      if (!endpoint.address.empty() && !addresses.insert(endpoint.address).second)
+        map.Problem("address",
+                    fmt::format("a second endpoint is at {}", EscapeForLog(endpoint.address, 80)),
+                    "give the first one more weight");
+      backend_.endpoints.push_back(std::move(endpoint));
+      map.Finish();
+    }
+  }
+
+  ConfigMap& config_;
+  const BackendScope& scope_;
+  ConfigProblems* problems_;
+  Backend backend_;
+};
+
+}  // namespace
+
+std::vector<Backend> ReadBackends(ConfigMap& listener, const BackendScope& scope,
+                                  ConfigProblems* problems) {
+  std::vector<Backend> backends;
+  std::set<std::string> names;
+  std::vector<ConfigMap> maps = listener.Maps("backends");
+  if (maps.size() > kMaxBackends) {
+    listener.Problem("backends", fmt::format("more than {} backends", kMaxBackends));
+    return backends;
+  }
+  for (ConfigMap& map : maps) {
+    backends.push_back(BackendReader(map, scope, problems).Read(backends.size()));
+    const std::string& name = backends.back().name;
+    if (!name.empty() && !names.insert(name).second)
+      map.Problem("name", fmt::format("a second backend is named '{}'", name), "names must differ");
+  }
+  return backends;
+}
+
+}  // namespace signet::mesh
