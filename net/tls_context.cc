@@ -65,7 +65,12 @@ Result<std::shared_ptr<const PeerIdentity>> VerifyPresented(const ContextParts& 
   SIGNET_TRY(std::shared_ptr<const PeerIdentity> peer, parts.verifier->Verify(chain));
   if (peer == nullptr)
     return Fail(Code::kInternal, kTlsPeerRefused, "the verifier named no identity");
-  parts.certificates.Keep(chain);
+  STACK_OF(X509)* listed = X509_STORE_CTX_get0_untrusted(store);
+  if (static_cast<std::size_t>(sk_X509_num(listed)) == chain.size() &&
+      sk_X509_value(listed, 0) == X509_STORE_CTX_get0_cert(store)) {
+    parts.certificates.Keep(chain, listed);
+    X509_STORE_CTX_set_cert(store, sk_X509_value(listed, 0));
+  }
   return peer;
 }
 
@@ -216,7 +221,7 @@ Result<ca::Chain> CertificateCache::Parse(std::span<const Bytes> presented) {
     {
       const std::lock_guard lock(mutex_);
       const auto found = held_.find(ca::Sha256(der));
-      if (found != held_.end()) held = found->second;
+      if (found != held_.end()) held = found->second.certificate;
     }
     if (!held) {
       SIGNET_TRY(ca::Certificate parsed, ca::Certificate::Parse(der));
@@ -227,11 +232,22 @@ Result<ca::Chain> CertificateCache::Parse(std::span<const Bytes> presented) {
   return chain;
 }
 
-void CertificateCache::Keep(const ca::Chain& chain) {
+void CertificateCache::Keep(const ca::Chain& chain, STACK_OF(X509) * presented) {
   const std::lock_guard lock(mutex_);
   if (held_.size() + chain.size() > kLimit) held_.clear();
-  for (const ca::Certificate& certificate : chain)
-    held_.emplace(certificate.fingerprint(), certificate);
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const int at = static_cast<int>(i);
+    X509* handle = sk_X509_value(presented, at);
+    const auto found = held_.find(chain[i].fingerprint());
+    if (found == held_.end()) {
+      X509_up_ref(handle);
+      held_.emplace(chain[i].fingerprint(), Held{chain[i], X509Ptr(handle)});
+    } else if (handle != found->second.handle.get()) {
+      X509_up_ref(found->second.handle.get());
+      sk_X509_set(presented, at, found->second.handle.get());
+      X509_free(handle);
+    }
+  }
 }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::Create(

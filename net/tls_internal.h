@@ -42,18 +42,26 @@ std::string TakeSslError();
 BioMethodPtr MakeStreamBioMethod();
 
 // Certificates that verified before, by digest of their DER: parsing one again costs more than all
-// other work on it. Threads: safe from any thread.
+// other work on it, and OpenSSL keeps what a peer presented as long as its connection lives, 5 kB a
+// certificate.
+//
+// Threads: safe from any thread.
 class CertificateCache {
  public:
   // Parses each certificate of `presented` that it does not hold.
   Result<ca::Chain> Parse(std::span<const Bytes> presented);
-  // Keeps them, forgetting all others when full.
-  void Keep(const ca::Chain& chain);
+  // Keeps them, forgetting all others when full. `presented` is OpenSSL's list of the same
+  // certificates, in the same order: those held already take their place in it.
+  void Keep(const ca::Chain& chain, STACK_OF(X509) * presented);
 
  private:
+  struct Held {
+    ca::Certificate certificate;
+    X509Ptr handle;  // of the context's library
+  };
   static constexpr std::size_t kLimit = 512;
   std::mutex mutex_;
-  std::map<ca::Sha256Digest, ca::Certificate> held_;  // guarded by mutex_
+  std::map<ca::Sha256Digest, Held> held_;  // guarded by mutex_
 };
 
 struct ContextParts {

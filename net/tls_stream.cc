@@ -49,6 +49,7 @@ struct StreamParts {
   bool Receive();
   void Begin(std::size_t limit);
   void Settle();
+  bool MakeSsl(const BIO_METHOD* method);
   IoStatus Flush();
   IoStatus SendAll(const std::uint8_t* data, std::size_t size, std::size_t* sent);
   IoStatus FailWith(Error cause);
@@ -243,6 +244,31 @@ struct TlsStream::State : StreamParts {};
 
 TlsScratch::TlsScratch() : in_(kScratchBytes) { out_.reserve(kScratchBytes + kRecordRoom); }
 
+// False after FailWith().
+bool StreamParts::MakeSsl(const BIO_METHOD* method) {
+  ssl.reset(SSL_new(context->handle()));
+  BIO* bio = BIO_new(method);
+  if (ssl == nullptr || bio == nullptr) {
+    BIO_free(bio);
+    FailWith({Code::kResourceExhausted, kTlsHandshakeFailed, TakeSslError()});
+    return false;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl.get(), bio, bio);
+  SSL_set_app_data(ssl.get(), &record);
+  const TlsOptions& options = context->options();
+  if (options.role == TlsRole::kServer) {
+    SSL_set_accept_state(ssl.get());
+    return true;
+  }
+  SSL_set_connect_state(ssl.get());
+  if (!options.server_name.empty() &&
+      SSL_set_tlsext_host_name(ssl.get(), options.server_name.c_str()) != 1)
+    FailWith({Code::kInvalidArgument, kTlsHandshakeFailed, TakeSslError()});
+  return !failed;
+}
+
 TlsStream::TlsStream(std::shared_ptr<const TlsContext> context, UniqueFd socket,
                      std::shared_ptr<TlsScratch> scratch)
     : state_(std::make_unique<State>()) {
@@ -250,26 +276,10 @@ TlsStream::TlsStream(std::shared_ptr<const TlsContext> context, UniqueFd socket,
   state.context = std::move(context);
   state.socket = std::move(socket);
   state.scratch = scratch == nullptr ? std::make_shared<TlsScratch>() : std::move(scratch);
-  state.ssl.reset(SSL_new(state.context->handle()));
-  BIO* bio = BIO_new(state.context->state_->bio_method.get());
-  if (state.ssl == nullptr || bio == nullptr) {
-    BIO_free(bio);
-    state.FailWith({Code::kResourceExhausted, kTlsHandshakeFailed, TakeSslError()});
-    return;
-  }
-  BIO_set_data(bio, static_cast<StreamParts*>(&state));
-  BIO_set_init(bio, 1);
-  SSL_set_bio(state.ssl.get(), bio, bio);
-  SSL_set_app_data(state.ssl.get(), &state.record);
-  const TlsOptions& options = state.context->options();
-  if (options.role == TlsRole::kServer) {
-    SSL_set_accept_state(state.ssl.get());
-    return;
-  }
-  SSL_set_connect_state(state.ssl.get());
-  if (!options.server_name.empty() &&
-      SSL_set_tlsext_host_name(state.ssl.get(), options.server_name.c_str()) != 1)
-    state.FailWith({Code::kInvalidArgument, kTlsHandshakeFailed, TakeSslError()});
+  // A server has nothing to say before it hears something: who connects and stays silent costs a
+  // socket, not OpenSSL's buffers for a handshake.
+  if (state.context->options().role == TlsRole::kClient)
+    state.MakeSsl(state.context->state_->bio_method.get());
 }
 
 TlsStream::~TlsStream() = default;
@@ -279,6 +289,16 @@ IoStatus TlsStream::Handshake() {
   if (state.failed) return IoStatus::kError;
   if (state.established) return state.Flush();
   state.Begin(kHandshakeReceive);
+  if (state.ssl == nullptr) {
+    if (!state.Receive()) {
+      if (state.drained) return IoStatus::kWantRead;
+      return state.FailWith(state.DescribeFailure(SSL_ERROR_SYSCALL, kTlsHandshakeFailed));
+    }
+    if (!state.MakeSsl(state.context->state_->bio_method.get())) {
+      state.Settle();
+      return IoStatus::kError;
+    }
+  }
   const int done = SSL_do_handshake(state.ssl.get());
   const int ssl_error = done == 1 ? SSL_ERROR_NONE : SSL_get_error(state.ssl.get(), done);
   state.Settle();

@@ -6,6 +6,8 @@
 //   bench_load … --mode new                   one request a connection
 //   bench_load … --mode bulk                   bytes instead of requests
 //   bench_load … --mode idle --connections 1000   opens, holds, tells memory per connection
+//                                             (32 at a time: what a burst of handshakes takes at
+//                                             its height is another figure)
 //   bench_load … --rate 1000 --renew 3        open loop; each connection makes way for a new one
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -44,6 +46,7 @@ constexpr std::uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr std::size_t kFileLimit = 1U << 20;
 constexpr std::size_t kHeadLimit = 16 * 1024;
 constexpr Duration kRequestDeadline = std::chrono::seconds(10);
+constexpr std::size_t kOpeningAtOnce = 32;  // in idle mode
 
 enum class Mode { kKeepAlive, kNew, kBulk, kIdle };
 
@@ -124,6 +127,8 @@ class Generator final : public net::EventHandler {
   void Received(std::size_t bytes);
   // Ready for a request; it gets one now or when one is due.
   void WantsWork(Session& session);
+  // One more of the idle connections, while there are any to open.
+  void OpenNext();
 
   void BeginMeasuring();
   // No request falls due any more. An open loop goes on until each of those that did has an
@@ -143,6 +148,7 @@ class Generator final : public net::EventHandler {
   const std::shared_ptr<net::TlsScratch> scratch_ = std::make_shared<net::TlsScratch>();
   const net::SocketAddress target_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::size_t opened_ = 0;  // of them, in idle mode
   std::deque<Session*> idle_;
   std::deque<SteadyTime> due_;  // open loop: requests that wait for a session
   UniqueFd timer_;
@@ -367,9 +373,11 @@ void Generator::Start() {
     sessions_.push_back(std::make_unique<Session>(*this, Seconds(options_.renew * share)));
     if (options_.mode == Mode::kNew)
       WantsWork(*sessions_.back());
-    else
+    else if (options_.mode != Mode::kIdle)
       sessions_.back()->Open();
   }
+  if (options_.mode == Mode::kIdle)
+    for (std::size_t i = 0; i < kOpeningAtOnce; ++i) OpenNext();
   if (options_.rate <= 0) return;
   timer_.Reset(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   const auto interval = static_cast<std::int64_t>(1e9 / options_.rate);
@@ -397,12 +405,16 @@ void Generator::OnEvents(std::uint32_t) {
 }
 
 void Generator::WantsWork(Session& session) {
-  if (options_.mode == Mode::kIdle) return;
+  if (options_.mode == Mode::kIdle) return OpenNext();
   if (options_.rate <= 0) return session.Work(Now());
   if (due_.empty()) return idle_.push_back(&session);
   const SteadyTime due = due_.front();
   due_.pop_front();
   session.Work(due);
+}
+
+void Generator::OpenNext() {
+  if (opened_ < sessions_.size()) sessions_[opened_++]->Open();
 }
 
 void Generator::Succeeded(SteadyTime due) {

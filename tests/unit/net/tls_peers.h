@@ -113,9 +113,10 @@ inline std::pair<UniqueFd, UniqueFd> SocketPair() {
 // Both streams share a scratch, as those of one loop do.
 struct StreamPair {
   StreamPair(std::shared_ptr<const TlsContext> server_context,
-             std::shared_ptr<const TlsContext> client_context) {
+             std::shared_ptr<const TlsContext> client_context,
+             std::shared_ptr<TlsScratch> scratch = nullptr) {
     auto [a, b] = SocketPair();
-    auto scratch = std::make_shared<TlsScratch>();
+    if (scratch == nullptr) scratch = std::make_shared<TlsScratch>();
     server.emplace(std::move(server_context), std::move(a), scratch);
     client.emplace(std::move(client_context), std::move(b), scratch);
   }
