@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kNoError = 0, kProtocolError = 1, kRefused = 7, k
 inline constexpr const char* kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 using List = std::vector<std::pair<std::string, std::string>>;
 
-inline std::string Number(std::uint32_t value, int bytes) {
+inline std::string Number(std::uint64_t value, int bytes) {
   std::string text;
   for (int i = bytes - 1; i >= 0; --i) text.push_back(static_cast<char>(value >> (8 * i)));
   return text;
