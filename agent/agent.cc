@@ -75,19 +75,19 @@ void Agent::Stop() {
   keeper_.RequestStop();
 }
 
-ExitCode Agent::Run() {
+ExitCode Agent::Run(const std::function<void()>& serving) {
   // Before the token is spent: an agent that cannot open its socket must not cost one.
   if (const auto listener = Listen(); !listener) {
     world_.log.Error("cannot open the socket", {{"error", listener.error().Message()}});
     return ExitCode::kInUse;
   }
-  unlink(config_.socket.c_str());
+  net::RemoveSocketFile(config_.socket);
   if (const auto& admin = config_.endpoints.admin_socket) {
     if (const auto listener = Endpoints::ListenAdmin(*admin); !listener) {
       world_.log.Error("cannot open the admin socket", {{"error", listener.error().Message()}});
       return ExitCode::kInUse;
     }
-    unlink(admin->path.c_str());
+    net::RemoveSocketFile(admin->path);
   }
   if (const ExitCode attested = EnsureAttested(); attested != ExitCode::kClean) return attested;
   if (!state_->identity()) return ExitCode::kClean;  // asked to stop before
@@ -99,6 +99,7 @@ ExitCode Agent::Run() {
     return ExitCode::kInUse;
   }
   StartParts();
+  serving();
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return stopping_ || denied_; });
@@ -159,7 +160,7 @@ void Agent::StopParts() {
   jwt_issuer_.Stop();
   if (!opened_) return;
   endpoints_.Stop();
-  unlink(config_.socket.c_str());
+  net::RemoveSocketFile(config_.socket);
 }
 
 void Agent::OnRenewed() {

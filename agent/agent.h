@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -48,8 +49,9 @@ class Agent {
   static Result<std::unique_ptr<Agent>> Create(const AgentConfig& config, AgentWorld world);
   ~Agent();
 
-  // Until Stop(), or until there is nothing left to do.
-  ExitCode Run();
+  // Until Stop(), or until there is nothing left to do. `serving` is called once, when workloads
+  // can connect.
+  ExitCode Run(const std::function<void()>& serving = [] {});
   // From any thread.
   void Stop();
 

@@ -12,8 +12,10 @@
 #include <thread>
 
 #include "agent/agent.h"
+#include "base/service_manager.h"
 #include "ca/crypto/key_memory.h"
 #include "net/admin_server.h"
+#include "net/passed_sockets.h"
 #include "net/tls_front.h"
 
 namespace signet::agent {
@@ -75,7 +77,14 @@ int Fatal(const Logger& log, const Error& error) {
   return static_cast<int>(error.reason == kAlreadyRunning ? ExitCode::kInUse : ExitCode::kFailed);
 }
 
+ServiceManager::Pulse PulseOf(const net::Health& health) {
+  if (health.problems.empty()) return {health.live, "serving"};
+  return {health.live, health.problems.front()};
+}
+
 int Run(const AgentConfig& config) {
+  const auto manager = ServiceManager::FromEnvironment();
+  net::TakePassedSockets();
   const sigset_t signals = EndSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
@@ -101,11 +110,11 @@ int Run(const AgentConfig& config) {
   }
 
   std::thread stopper([&] {
-    int signal = 0;
-    sigwait(&signals, &signal);
+    manager.AwaitSignal(signals, [&] { return PulseOf((*agent)->health()); });
+    manager.Stopping();
     (*agent)->Stop();
   });
-  const ExitCode code = (*agent)->Run();
+  const ExitCode code = (*agent)->Run([&] { manager.Ready("serving at " + config.socket); });
   pthread_kill(stopper.native_handle(), SIGUSR1);
   stopper.join();
   admin.reset();

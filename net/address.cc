@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "net/connect.h"
+#include "net/passed_sockets.h"
 
 namespace signet::net {
 namespace {
@@ -69,6 +70,12 @@ bool Enable(int fd, int level, int option) {
 }
 
 Result<UniqueFd> ListenOn(const SocketAddress& address, bool reuse_port) {
+  if (UniqueFd passed =
+          PassedListener(reinterpret_cast<const sockaddr*>(&address.storage), address.length);
+      passed.valid()) {
+    Enable(passed.get(), IPPROTO_TCP, TCP_NODELAY);
+    return passed;
+  }
   SIGNET_TRY(UniqueFd fd, Socket(address.family(), SOCK_NONBLOCK));
   const bool set = Enable(fd.get(), SOL_SOCKET, SO_REUSEADDR) &&
                    Enable(fd.get(), IPPROTO_TCP, TCP_NODELAY) &&
@@ -206,6 +213,9 @@ Result<UniqueFd> ListenTcp(const Address& address, bool reuse_port) {
 
 Result<UniqueFd> ListenUnix(const std::string& path, const UnixListenOptions& options) {
   SIGNET_TRY(const sockaddr_un address, UnixSocketAddress(path));
+  if (UniqueFd passed = PassedListener(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+      passed.valid())
+    return passed;
   SIGNET_RETURN_IF_ERROR(RemoveStaleSocket(path, address));
   SIGNET_TRY(UniqueFd fd, Socket(AF_UNIX, SOCK_NONBLOCK));
   const auto failed = [&path](std::string_view what) {
@@ -221,6 +231,10 @@ Result<UniqueFd> ListenUnix(const std::string& path, const UnixListenOptions& op
     return failed("chown");
   if (listen(fd.get(), kBacklog) != 0) return failed("listen");
   return fd;
+}
+
+void RemoveSocketFile(const std::string& path) {
+  if (!IsPassedPath(path)) unlink(path.c_str());
 }
 
 Result<SocketAddress> LocalAddress(int fd) {

@@ -37,6 +37,9 @@ struct Address {
   Result<std::vector<SocketAddress>> Resolve() const;
 };
 
+// Both listen on a socket that the service manager passed, when one has the address
+// (passed_sockets.h); else they open one.
+//
 // Non-blocking, close-on-exec, TCP_NODELAY (inherited by accepted ones), SO_REUSEADDR, optionally
 // SO_REUSEPORT.
 Result<UniqueFd> ListenTcp(const Address& address, bool reuse_port = false);
@@ -49,6 +52,8 @@ struct UnixListenOptions {
 // A stale socket file is replaced; one that somebody answers on is refused, as is any other kind of
 // file, and a path of more than 107 bytes (says the limit).
 Result<UniqueFd> ListenUnix(const std::string& path, const UnixListenOptions& options);
+// The end of a ListenUnix(): takes its file away, unless the service manager owns it.
+void RemoveSocketFile(const std::string& path);
 
 // The port actually bound, for listeners on port 0.
 Result<SocketAddress> LocalAddress(int fd);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "net/passed_sockets.h"
 #include "proxy/run.h"
 
 namespace {
@@ -101,6 +102,8 @@ int main(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   signet::proxy::RunOptions options;
+  options.manager = signet::ServiceManager::FromEnvironment();
+  signet::net::TakePassedSockets();
   options.endpoint_socket = Environment("SPIFFE_ENDPOINT_SOCKET");
 
   CLI::App* run = app.add_subcommand("run", "Run the proxy in the foreground");

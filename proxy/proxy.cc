@@ -64,7 +64,7 @@ void Proxy::UnlinkSocketsExcept(const ProxyConfig* kept) const {
       return other.listen_text == listener.listen_text;
     };
     if (listener.listen.is_unix && !(kept && std::ranges::any_of(kept->listeners, same)))
-      ::unlink(listener.listen.host.c_str());
+      net::RemoveSocketFile(listener.listen.host);
   }
 }
 
@@ -187,6 +187,10 @@ void Proxy::ApplyPlan(std::shared_ptr<const Plan> plan, std::vector<ListenerSock
   });
   const std::lock_guard lock(mutex_);
   unresolved_ = std::move(unresolved);
+}
+
+void Proxy::Probe() {
+  OnAllWorkers([](Worker& worker, Worker::Done done) { worker.Turn(std::move(done)); });
 }
 
 void Proxy::Refresh() {

@@ -43,6 +43,8 @@ class Proxy final : public IdentityObserver {
   // returns when every worker follows the new plan and has decided its connections again. Settings
   // that count only at the start are reported in the log when they differ.
   Status Apply(std::shared_ptr<const ProxyConfig> config);
+  // Returns when every worker has taken a turn: a sign of life.
+  void Probe();
   // Resolves the forward addresses that are names again.
   void Refresh();
 

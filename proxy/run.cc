@@ -24,6 +24,7 @@ using namespace std::chrono_literals;
 inline constexpr Reason kCannotStart{"cannot start"};
 constexpr Duration kRefreshEvery = 30s;
 constexpr Duration kSettle = 100ms;
+constexpr Duration kStatusEvery = 10s;
 
 sigset_t Signals() {
   sigset_t signals;
@@ -74,6 +75,8 @@ class Program final : public net::EventHandler {
     SIGNET_RETURN_IF_ERROR(loop_.Add(signals_.get(), EPOLLIN, this));
     Watch(*config);
     RefreshLater();
+    options_.manager.Ready("listening");
+    PulseLater();
     return {};
   }
 
@@ -117,8 +120,28 @@ class Program final : public net::EventHandler {
     });
   }
 
+  // A worker that does not turn keeps Probe() from returning, and the manager's watchdog hungry.
+  void PulseLater() {
+    const Duration watched = options_.manager.watchdog_period();
+    loop_.RunAfter(
+        watched > Duration::zero() ? std::min(watched, kStatusEvery) : kStatusEvery, [this] {
+          proxy_->Probe();
+          options_.manager.KeepAlive();
+          const net::Health health = proxy_->health();
+          const std::string status = health.problems.empty() ? "serving" : health.problems.front();
+          if (std::exchange(said_, status) != status) options_.manager.Say(status);
+          PulseLater();
+        });
+  }
+
   void Reload() {
     if (draining_) return log_.Info("no reload while shutting down");
+    options_.manager.Reloading();
+    ApplyFile();
+    options_.manager.Ready("listening");
+  }
+
+  void ApplyFile() {
     ConfigProblems problems;
     auto config = LoadConfig(options_.config_path, options_.endpoint_socket, &problems);
     if (!config) return Refuse(problems);
@@ -145,6 +168,7 @@ class Program final : public net::EventHandler {
   void Drain() {
     if (draining_) return loop_.Stop();  // asked twice
     draining_ = true;
+    options_.manager.Stopping();
     log_.Info("shutting down",
               {{"connections", proxy_->connections()}, {"drain", FormatDuration(limits_.drain)}});
     proxy_->BeginDrain([this] { loop_.Stop(); });
@@ -168,6 +192,7 @@ class Program final : public net::EventHandler {
   std::unique_ptr<WorkloadClient> client_;
   std::unique_ptr<FileWatch> watch_;
   UniqueFd signals_;
+  std::string said_;  // to the service manager
   bool draining_ = false;
 };
 

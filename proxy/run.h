@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/service_manager.h"
 #include "proxy/config.h"
 
 namespace signet::proxy {
@@ -16,6 +17,7 @@ void BlockSignals();
 struct RunOptions {
   std::string config_path;
   std::string endpoint_socket;  // SPIFFE_ENDPOINT_SOCKET, for reloads
+  ServiceManager manager;
 };
 
 // Returns after SIGTERM or SIGINT, when connections have ended or limits.drain is over (a second

@@ -62,7 +62,7 @@ void Endpoints::Stop() {
   if (public_socket_) public_socket_->Stop();
   if (!admin_socket_) return;
   admin_socket_->Stop();
-  unlink(options_.admin_socket->path.c_str());
+  net::RemoveSocketFile(options_.admin_socket->path);
 }
 
 }  // namespace signet::agent

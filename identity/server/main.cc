@@ -2,6 +2,7 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <absl/synchronization/mutex.h>
 #include <CLI/CLI.hpp>
@@ -10,13 +11,17 @@
 #include <iostream>
 
 #include "base/file.h"
+#include "base/service_manager.h"
 #include "ca/crypto/key_memory.h"
+#include "identity/server/backup.h"
 #include "identity/server/server.h"
 #include "identity/store/sqlite/log_file.h"
+#include "net/passed_sockets.h"
 
 namespace {
 
 using signet::ConfigProblems;
+using signet::ServiceManager;
 using signet::identity::ConfigWarnings;
 using signet::identity::LoadServerConfig;
 using signet::identity::Server;
@@ -27,6 +32,7 @@ constexpr int kExitUsage = 2;
 constexpr int kExitInUse = 3;
 constexpr int kExitStart = 4;
 constexpr int kExitLog = 5;
+constexpr int kExitBackup = 6;
 constexpr auto kGrace = std::chrono::seconds(5);
 constexpr std::size_t kKeyMemory = std::size_t{4} << 20;
 
@@ -36,11 +42,13 @@ Examples:
   signet-server run --config /etc/signet/server.yaml
   signet-server run --config server.yaml --log-level debug
   signet-server keys rewrap --config /etc/signet/server.yaml
+  signet-server backup --config /etc/signet/server.yaml --to /backup/monday
+  signet-server restore --config /etc/signet/server.yaml --from /backup/monday
   signet-server verify-log --database copy.db --checkpoint log.head
 
 Exit codes: 0 ended as asked, 1 configuration refused, 2 usage, 3 the data
 directory is in use by another server, 4 could not start, 5 the log of a
-database was changed or cut.)";
+database was changed or cut, 6 backup or restore failed.)";
 
 // Keys in memory stay out of core dumps and of other processes' sight; sockets may be as many as
 // allowed.
@@ -94,6 +102,50 @@ int VerifyLog(const std::string& database, const std::string& checkpoint_file) {
   return kExitOk;
 }
 
+// Progress on a terminal only: one line, rewritten.
+int Backup(const std::string& path, const signet::identity::BackupRequest& request) {
+  ConfigProblems problems;
+  const auto config = LoadServerConfig(path, &problems);
+  if (!problems.empty()) {
+    std::cerr << problems.Text();
+    return kExitConfig;
+  }
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  const auto progress = [&](std::size_t done, std::size_t all) {
+    if (terminal && all > 0) std::cerr << "\rcopying: " << done * 100 / all << " %" << std::flush;
+  };
+  const auto report = signet::identity::BackupServer(config, request, progress);
+  if (terminal) std::cerr << "\n";
+  if (!report) {
+    std::cerr << "backup: " << report.error().Message() << "\n";
+    return kExitBackup;
+  }
+  std::cout << request.folder << ": " << report->trust_domain << ", log up to record "
+            << report->log_records << ", " << report->keys << " sealed keys"
+            << (request.with_kek ? ", and the key-encryption key: keep it safe\n"
+                                 : "; the key-encryption key is not in it: keep it elsewhere\n");
+  return kExitOk;
+}
+
+int Restore(const std::string& path, const std::string& folder) {
+  ConfigProblems problems;
+  const auto config = LoadServerConfig(path, &problems);
+  if (!problems.empty()) {
+    std::cerr << problems.Text();
+    return kExitConfig;
+  }
+  const auto report = signet::identity::RestoreServer(config, folder, signet::SystemClock().Now());
+  if (!report) {
+    std::cerr << "restore: " << report.error().Message() << "\n";
+    return report.error().reason == signet::kAlreadyRunning ? kExitInUse : kExitBackup;
+  }
+  std::cout << "restored " << report->trust_domain << " up to record " << report->log_records
+            << " of its log, and " << report->keys << " sealed keys\n";
+  if (!report->put_aside.empty())
+    std::cout << "the database that was there is now " << report->put_aside << "\n";
+  return kExitOk;
+}
+
 // Of systemd; the only part of the environment that is read.
 std::string CredentialsFolder() {
   const char* const folder = std::getenv("CREDENTIALS_DIRECTORY");
@@ -117,7 +169,14 @@ int Rewrap(const std::string& path, const std::string& next_kek_file) {
   return kExitOk;
 }
 
+ServiceManager::Pulse PulseOf(const signet::net::Health& health) {
+  if (health.problems.empty()) return {health.live, "serving"};
+  return {health.live, health.problems.front()};
+}
+
 int Run(const std::string& path, const std::string& log_level, bool keys_guarded) {
+  const auto manager = ServiceManager::FromEnvironment();
+  signet::net::TakePassedSockets();
   ConfigProblems problems;
   auto config = LoadServerConfig(path, &problems);
   if (!problems.empty()) {
@@ -147,8 +206,9 @@ int Run(const std::string& path, const std::string& log_level, bool keys_guarded
     log.Error("cannot start", {{"error", server.error().Message()}});
     return server.error().reason == signet::kAlreadyRunning ? kExitInUse : kExitStart;
   }
-  int signal = 0;
-  sigwait(&stop, &signal);
+  manager.Ready("serving at " + (*server)->listen_address());
+  const int signal = manager.AwaitSignal(stop, [&] { return PulseOf((*server)->health()); });
+  manager.Stopping();
   log.Info("stopping", {{"signal", signal}});
   (*server)->Stop(kGrace);
   log.Info("stopped");
@@ -189,6 +249,18 @@ int main(int argc, char** argv) {
   verify_log->add_option("--database", database, "Copy of server.db")->required();
   verify_log->add_option("--checkpoint", checkpoint,
                          "A checkpoint kept elsewhere (log.head, or signet audit checkpoint)");
+  signet::identity::BackupRequest backup_request;
+  auto* backup = app.add_subcommand(
+      "backup", "Copy the database and the sealed keys while the server serves.");
+  backup->add_option("--config", config, "Configuration file (YAML)")->required();
+  backup->add_option("--to", backup_request.folder, "Folder to make; must not exist")->required();
+  backup->add_flag("--with-kek", backup_request.with_kek,
+                   "Copy the key-encryption key too: whoever has both has the trust domain");
+  std::string restore_folder;
+  auto* restore = app.add_subcommand(
+      "restore", "Put a backup in the place of the database, while no server uses it.");
+  restore->add_option("--config", config, "Configuration file (YAML)")->required();
+  restore->add_option("--from", restore_folder, "Folder made by backup")->required();
   auto* version = app.add_subcommand("version", "Print the version.");
   try {
     app.parse(argc, argv);
@@ -200,6 +272,8 @@ int main(int argc, char** argv) {
     return kExitOk;
   }
   if (rewrap->parsed()) return Rewrap(config, next_kek_file);
+  if (backup->parsed()) return Backup(config, backup_request);
+  if (restore->parsed()) return Restore(config, restore_folder);
   if (verify_log->parsed()) return VerifyLog(database, checkpoint);
   return validate->parsed() ? Validate(config) : Run(config, log_level, keys_guarded);
 }

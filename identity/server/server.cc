@@ -413,5 +413,6 @@ void Server::Stop(std::chrono::milliseconds grace) {
 
 const std::string& Server::listen_address() const { return state_->listen_address; }
 const std::string& Server::metrics_address() const { return state_->metrics_address; }
+net::Health Server::health() const { return state_->Health(); }
 
 }  // namespace signet::identity

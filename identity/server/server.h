@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "identity/server/config.h"
+#include "net/admin_server.h"
 
 namespace signet::identity {
 
@@ -31,6 +32,7 @@ class Server {
   // With the port really bound: "127.0.0.1:8081".
   const std::string& listen_address() const;
   const std::string& metrics_address() const;  // empty: off
+  net::Health health() const;
 
  private:
   struct State;

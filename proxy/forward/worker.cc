@@ -105,6 +105,8 @@ void Worker::CutAll(Done done) {
   });
 }
 
+void Worker::Turn(Done done) { loop_->Post(std::move(done)); }
+
 bool Worker::IsStarved() const {
   return parts_.clock.SteadyNow().time_since_epoch().count() <
          starved_until_.load(std::memory_order_relaxed);

@@ -50,6 +50,8 @@ class Worker final : public ConnectionHost {
   void Drain(Done done);
   // Ends what is left.
   void CutAll(Done done);
+  // Nothing but `done`: that the loop turns.
+  void Turn(Done done);
 
   // Accepting was paused, for want of descriptors or memory, within the last seconds.
   bool IsStarved() const;

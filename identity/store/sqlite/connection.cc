@@ -149,6 +149,9 @@ Result<std::unique_ptr<Connection>> Connection::Open(const std::string& path,
   return connection;
 }
 
+Status Connection::LastError() const { return LastError(sqlite3_extended_errcode(database_)); }
+Status Connection::LastError(int code) const { return FailWith(database_, code); }
+
 Connection::~Connection() {
   for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
   sqlite3_close(database_);

@@ -88,6 +88,11 @@ class Connection {
   // Rows changed by the last INSERT, UPDATE or DELETE.
   std::int64_t Changes() const;
   bool InTransaction() const;
+  // For SQLite's interfaces that take whole databases.
+  sqlite3* handle() const { return database_; }
+  // The last call's failure, or `code`, as the store's reasons.
+  Status LastError() const;
+  Status LastError(int code) const;
 
  private:
   explicit Connection(sqlite3* database) : database_(database) {}
