@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <set>
 
+#include "proxy/route/traffic_config.h"
+
 namespace signet::proxy {
 namespace {
 
@@ -153,7 +155,8 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
                 "at most 64 letters, digits, '-', '_' and '.'");
   listener.listen_text = map.String("listen", "");
   listener.listen = ReadAddress(map, "listen", "an address such as 127.0.0.1:9000 or unix:/run/x");
-  listener.forward = ReadAddress(map, "forward", "an address such as 127.0.0.1:8080");
+  if (map.Has("forward") || !map.Has("backends"))
+    listener.forward = ReadAddress(map, "forward", "an address such as 127.0.0.1:8080");
   if (!listener.forward.host.empty() && !listener.forward.is_unix && listener.forward.port == 0)
     map.Problem("forward", "'forward' has no port to connect to", "host:port");
   if (direction == Direction::kOutbound)
@@ -166,6 +169,7 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
     listener.proxy_protocol = ReadProxyProtocol(map, listener.protocol);
   listener.policy_place = fmt::format("{}:{}", map.file(), map.Line(key));
   listener.policy = ReadPolicy(map, listener, path, problems);
+  ReadListenerTraffic(map, path, &listener, problems);
   map.Finish();
   return listener;
 }
@@ -192,6 +196,7 @@ void ReadListeners(ConfigMap& root, Direction direction, ProxyConfig* config,
 
 void AddRules(ConfigMap& map, const std::string& path, ListenerConfig* listener,
               ConfigProblems* problems) {
+  ReadListenerTraffic(map, path, listener, problems);
   const mesh::RequestPolicy added = ReadPolicy(map, *listener, path, problems);
   const auto beside = listener->policy.rules();
   std::vector<mesh::PolicyRule> rules(beside.begin(), beside.end());
@@ -239,6 +244,7 @@ void ReadRulesFile(ConfigMap& root, const std::string& config_path, ProxyConfig*
 void WarnOfEmptyRules(ProxyConfig* config) {
   for (const ListenerConfig& listener : config->listeners) {
     if (!listener.policy.rules().empty()) continue;
+    if (listener.direction == Direction::kOutbound && !listener.has_forward()) continue;
     config->warnings.push_back(fmt::format(
         "{}: {} listener '{}' has no {} rule: {}", listener.policy_place,
         DirectionName(listener.direction), listener.name, RulesKey(listener.direction),

@@ -12,6 +12,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "mesh/request_policy.h"
+#include "mesh/routes/traffic.h"
 #include "net/address.h"
 #include "proxy/protocol.h"
 #include "proxy/telemetry/outcome.h"
@@ -27,10 +28,14 @@ struct ListenerConfig {
   std::string listen_text;
   Protocol protocol = Protocol::kTcp;
   UpstreamProtocol upstream_protocol = UpstreamProtocol::kSame;
-  net::Address forward;         // the plain backend (inbound) or the TLS peer (outbound)
+  net::Address
+      forward;  // the plain backend (inbound) or the TLS peer (outbound); empty: routes only
+  mesh::Traffic traffic;        // routes and backends; of HTTP
   mesh::RequestPolicy policy;   // who may call (allow, deny), or who must answer (expect)
   bool proxy_protocol = false;  // inbound TCP: the backend is sent a PROXY protocol header first
   std::string policy_place;     // "proxy.yaml:12": where the rules are, or would be
+
+  bool has_forward() const { return !forward.host.empty(); }
 };
 
 struct LimitsConfig {

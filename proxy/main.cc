@@ -34,6 +34,7 @@ Example (proxy.yaml):
       forward: orders.internal:8443
       expect:
         - ids: [spiffe://example.org/orders, spiffe://example.org/orders/*]
+    # with http: routes and backends instead of one address; see docs/traffic.md
   limits:
     connections: 8000            # also: per_peer, handshakes, connect_timeout
     handshakes_per_address: 256  # in progress from one source address

@@ -24,10 +24,16 @@ const ListenerConfig* Find(const ProxyConfig* config, const ListenerKey& key) {
 }
 
 bool SameTargets(const Plan& a, const Plan& b) {
-  return std::ranges::equal(a.listeners, b.listeners, [](const auto& x, const auto& y) {
-    return std::ranges::equal(x->targets, y->targets, {}, &net::SocketAddress::ToString,
-                              &net::SocketAddress::ToString);
-  });
+  const auto texts = [](const Plan& plan) {
+    std::vector<std::string> all;
+    for (const auto& listener : plan.listeners)
+      ForEachTarget(listener, [&](const ListenerPlan& each) {
+        all.push_back(each.config.forward.ToString());
+        for (const net::SocketAddress& target : each.targets) all.push_back(target.ToString());
+      });
+    return all;
+  };
+  return texts(a) == texts(b);
 }
 
 }  // namespace
@@ -152,23 +158,24 @@ Result<Proxy::Opened> Proxy::OpenUnix(const ListenerConfig& listener) const {
 
 std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
   auto plan = std::make_shared<Plan>();
-  const auto last_targets = [this](const ListenerConfig& listener) {
-    if (plan_)
-      for (const auto& each : plan_->listeners)
-        if (each->config.forward.ToString() == listener.forward.ToString()) return each->targets;
-    return std::vector<net::SocketAddress>();
-  };
+  std::map<std::string, std::vector<net::SocketAddress>> last;
+  if (plan_)
+    for (const auto& listener : plan_->listeners)
+      ForEachTarget(listener, [&](const ListenerPlan& each) {
+        last[each.config.forward.ToString()] = each.targets;
+      });
   plan->limits = config.limits;
   for (const ListenerConfig& listener : config.listeners) {
     auto each = std::make_shared<ListenerPlan>();
     each->config = listener;
-    if (auto targets = listener.forward.Resolve()) {
-      each->targets = *std::move(targets);
-    } else {
-      each->targets = last_targets(listener);
-      parts_.log.Warn("the forward address does not resolve; it is tried again",
-                      {{"listener", listener.name}, {"error", targets.error().Message()}});
-    }
+    const auto resolve = [&](const net::Address& address) {
+      if (auto targets = address.Resolve()) return *std::move(targets);
+      parts_.log.Warn("an address does not resolve; it is tried again",
+                      {{"listener", listener.name}, {"address", address.ToString()}});
+      return last[address.ToString()];
+    };
+    if (listener.has_forward()) each->targets = resolve(listener.forward);
+    each->backends = PlanBackends(listener, resolve);
     plan->listeners.push_back(std::move(each));
   }
   return plan;
@@ -177,9 +184,11 @@ std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
 void Proxy::ApplyPlan(std::shared_ptr<const Plan> plan, std::vector<ListenerSockets> sockets) {
   std::vector<std::string> unresolved;
   for (const auto& listener : plan->listeners)
-    if (listener->targets.empty())
-      unresolved.push_back(fmt::format("listener '{}': {} does not resolve", listener->config.name,
-                                       listener->config.forward.ToString()));
+    ForEachTarget(listener, [&](const ListenerPlan& each) {
+      if (each.targets.empty())
+        unresolved.push_back(fmt::format("listener '{}': {} does not resolve", each.config.name,
+                                         each.config.forward.ToString()));
+    });
   plan_ = plan;
   std::size_t next = 0;
   OnAllWorkers([&](Worker& worker, Worker::Done done) {

@@ -25,8 +25,10 @@ namespace signet::proxy {
 
 class Connection;
 struct HttpShared;
+class LaneBackends;
 
-// One listener as one worker sees it. Connections share it, also after it is gone.
+// One listener as one worker sees it. Connections share it, also after it is gone. Each endpoint of
+// a backend has one of its own, which upstream connections follow (proxy/upstream/backends.h).
 struct Lane {
   std::shared_ptr<const ListenerPlan> plan;        // of the latest reload; never null
   std::shared_ptr<const net::TlsContext> context;  // for the next handshake; null: no identity
@@ -36,6 +38,7 @@ struct Lane {
   Cell* cell = nullptr;  // this worker's, inside `counters`
   bool removed = false;  // no longer configured
   std::size_t next_target = 0;
+  std::shared_ptr<LaneBackends> backends;  // of a listener with routes; else null
 };
 
 // What a connection needs of its worker.

@@ -9,12 +9,14 @@
 
 #include "net/address.h"
 #include "proxy/config.h"
+#include "proxy/upstream/backend_plan.h"
 
 namespace signet::proxy {
 
 struct ListenerPlan {
   ListenerConfig config;
   std::vector<net::SocketAddress> targets;  // of `forward`; empty: it does not resolve now
+  std::vector<BackendPlan> backends;
 };
 
 struct Plan {

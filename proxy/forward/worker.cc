@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "proxy/inbound/inbound_connection.h"
 #include "proxy/outbound/outbound_connection.h"
+#include "proxy/upstream/backends.h"
 
 namespace signet::proxy {
 namespace {
@@ -127,6 +128,7 @@ void Worker::SwapPlan(const Plan& plan, ListenerSockets sockets) {
       listener = std::make_unique<Listener>(*this, std::move(lane), UniqueFd());
     }
     listener->lane->plan = each;
+    FollowBackends(listener->lane.get());
     if (const auto opened = sockets.find(key); opened != sockets.end()) {
       StopListening(*listener);
       listener->socket = std::move(opened->second);
@@ -137,6 +139,7 @@ void Worker::SwapPlan(const Plan& plan, ListenerSockets sockets) {
     if (!listener) continue;
     StopListening(*listener);
     listener->lane->removed = true;
+    if (listener->lane->backends) listener->lane->backends->Remove();
   }
   listeners_ = std::move(kept);
   MakeContexts();
@@ -165,17 +168,31 @@ void Worker::MakeContexts() {
   for (auto& [key, listener] : listeners_) {
     Lane& lane = *listener->lane;
     lane.context = lane.http2_context = nullptr;
+    if (lane.backends)
+      lane.backends->ForEachLane([](Lane& each) { each.context = each.http2_context = nullptr; });
     if (!identity_) continue;
     const bool http = IsHttp(lane.plan->config.protocol);
     if (key.first == Direction::kOutbound) {
-      lane.context = MakeContext(lane, http ? Alpn{"http/1.1"} : Alpn{});
-      if (http) lane.http2_context = MakeContext(lane, {"h2", "http/1.1"});
+      MakeClientContexts(&lane);
+      if (lane.backends) lane.backends->ForEachLane([this](Lane& l) { MakeClientContexts(&l); });
     } else {
       auto& shared = http ? http_server_context_ : server_context_;
       if (!shared) shared = MakeContext(lane, http ? Alpn{"h2", "http/1.1"} : Alpn{});
       lane.context = shared;
     }
   }
+}
+
+void Worker::MakeClientContexts(Lane* lane) const {
+  const bool http = IsHttp(lane->plan->config.protocol);
+  lane->context = MakeContext(*lane, http ? Alpn{"http/1.1"} : Alpn{});
+  if (http) lane->http2_context = MakeContext(*lane, {"h2", "http/1.1"});
+}
+
+void Worker::FollowBackends(Lane* lane) const {
+  if (!lane->backends && !lane->plan->backends.empty())
+    lane->backends = std::make_shared<LaneBackends>();
+  if (lane->backends) lane->backends->Follow(*lane->plan, *lane);
 }
 
 std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane, Alpn alpn) const {

@@ -23,6 +23,8 @@ int StatusOfEnd(RequestEnd end) {
       return 502;
     case RequestEnd::kRequestTimeout:
       return 408;
+    case RequestEnd::kNoRoute:
+      return 404;
     default:
       return 503;
   }
@@ -35,6 +37,7 @@ int GrpcStatusOf(int status) {
       return 13;
     case 403:
       return 7;
+    case 404:
     case 405:
       return 12;
     default:
@@ -69,7 +72,10 @@ std::string_view RequestEndName(RequestEnd end) {
                                                                 "upstream_timeout",
                                                                 "upstream_broken",
                                                                 "client_gone",
-                                                                "request_timeout"};
+                                                                "request_timeout",
+                                                                "no_route",
+                                                                "redirected",
+                                                                "fault_injected"};
   return kNames[static_cast<std::size_t>(end)];
 }
 
@@ -107,20 +113,51 @@ bool Exchange::Start() {
   }
   if (const CallerFields* caller = host_.caller_fields(); caller != nullptr)
     caller->AddTo(&request_.fields);
+  route_ = host_.RouteOf(judged_fields_, *this);
+  if (route_) return BeginRoute();
   Ask(false);
   return !over_;
+}
+
+bool Exchange::BeginRoute() {
+  if (const auto answer = route_->Begin(request_)) return AnswerOf(*answer);
+  return route_->BeginDelay() || SetOut();
+}
+
+bool Exchange::SetOut() {
+  if (const auto answer = route_->Abort(request_)) return AnswerOf(*answer);
+  if (route_->edits_request()) {
+    as_judged_ = std::make_unique<const RequestHead>(request_);
+    route_->EditRequest(&request_);
+  }
+  route_->BeginMirrors(request_, host_.NeedOf(request_), request_whole_ && early_body_.empty());
+  if (!early_body_.empty()) route_->CopyData(early_body_);
+  if (request_whole_) route_->CopyEnd(early_trailers_);
+  Ask(false);
+  return !over_;
+}
+
+bool Exchange::AnswerOf(const RouteAnswer& answer) {
+  Answer(answer.status, answer.detail, answer.location, answer.grpc_status);
+  Over(answer.end, answer.detail);
+  return false;
+}
+
+void Exchange::OnRouteTimeout(Limit which) {
+  Cut(RequestEnd::kUpstreamTimeout,
+      which == Limit::kRequest ? "timeouts.request" : "timeouts.backendRequest");
 }
 
 void Exchange::Ask(bool fresh) {
   UpstreamNeed need = host_.NeedOf(request_);
   need.fresh = fresh;
   waiting_ = true;
-  host_.upstreams().Want(request_, need, *this);
+  upstreams().Want(request_, need, *this);
 }
 
 void Exchange::DecideAgain() {
   if (over_) return;
-  RequestVerdict verdict = host_.Judge(request_, judged_fields_);
+  RequestVerdict verdict = host_.Judge(request(), judged_fields_);
   if (verdict.allowed) return;
   refusal_id_ = std::move(verdict.id);
   Cut(response_begun_ ? RequestEnd::kCut : verdict.end, verdict.reason);
@@ -128,7 +165,7 @@ void Exchange::DecideAgain() {
 
 void Exchange::Cut(RequestEnd end, std::string_view detail) {
   if (over_) return;
-  if (waiting_) host_.upstreams().Withdraw(*this);
+  if (waiting_) upstreams().Withdraw(*this);
   waiting_ = false;
   if (up_ != nullptr) std::exchange(up_, nullptr)->Reset(StreamFault::kCancelled);
   if (down_ != nullptr) {
@@ -192,6 +229,7 @@ void Exchange::OnRequestData(std::string_view data) {
   active_at_ = host_.now();
   outcome_.request_bytes += data.size();
   request_held_ += data.size();
+  if (route_) route_->CopyData(data);
   if (up_ == nullptr) {
     early_body_.append(data);
     return;
@@ -205,6 +243,7 @@ void Exchange::OnRequestEnd(const Fields& trailers) {
   request_whole_ = true;
   Fields passed = trailers;
   StripIdentityFields(&passed);
+  if (route_) route_->CopyEnd(passed);
   if (up_ != nullptr)
     up_->SendEnd(passed);
   else
@@ -213,7 +252,7 @@ void Exchange::OnRequestEnd(const Fields& trailers) {
 
 void Exchange::OnCallerGone(StreamFault fault) {
   down_ = nullptr;
-  if (waiting_) host_.upstreams().Withdraw(*this);
+  if (waiting_) upstreams().Withdraw(*this);
   waiting_ = false;
   if (up_ != nullptr) std::exchange(up_, nullptr)->Reset(StreamFault::kCancelled);
   Over(fault == StreamFault::kProtocol ? RequestEnd::kMalformed : RequestEnd::kClientGone, {});
@@ -234,6 +273,10 @@ void Exchange::OnResponseHead(ResponseHead head) {
   outcome_.status = head.status;
   outcome_.grpc_status = ReadGrpcStatus(head.fields);
   tunnel_ = head.status == 101;
+  if (route_) {
+    route_->EditResponse(&head);
+    if (tunnel_) route_->EndLimits();
+  }
   const bool end =
       !tunnel_ && (head.body.kind == BodyKind::kNone ||
                    (head.body.kind == BodyKind::kLength && head.body.content_length == 0));
@@ -268,7 +311,8 @@ void Exchange::GiveBackResponse() {
 
 // ---- ends
 
-void Exchange::Answer(int status, std::string_view detail) {
+void Exchange::Answer(int status, std::string_view detail, std::string_view location,
+                      int grpc_status) {
   if (down_ == nullptr) return;
   ServerStream* down = std::exchange(down_, nullptr);
   response_begun_ = true;
@@ -276,10 +320,11 @@ void Exchange::Answer(int status, std::string_view detail) {
   ResponseHead head;
   head.status = status;
   if (!refusal_id_.empty()) head.fields.Add("signet-request-id", refusal_id_);
+  if (!location.empty()) head.fields.Add("location", location);
   if (IsGrpc(request_.fields)) {
     // gRPC reads its own status only: trailers alone, with HTTP's 200.
     head.status = outcome_.status = 200;
-    outcome_.grpc_status = GrpcStatusOf(status);
+    outcome_.grpc_status = grpc_status >= 0 ? grpc_status : GrpcStatusOf(status);
     head.fields.Add("content-type", "application/grpc");
     head.fields.Add("grpc-status", fmt::format("{}", outcome_.grpc_status));
     head.fields.Add("grpc-message", refusal_id_.empty()
@@ -301,6 +346,7 @@ void Exchange::Answer(int status, std::string_view detail) {
 
 void Exchange::Over(RequestEnd end, std::string_view detail) {
   if (std::exchange(over_, true)) return;
+  if (route_) route_->Stop();
   outcome_.end = end;
   outcome_.id = refusal_id_;
   outcome_.detail = detail;

@@ -11,6 +11,7 @@
 #include "proxy/http/identity_fields.h"
 #include "proxy/http/turn.h"
 #include "proxy/http/upstream.h"
+#include "proxy/route/request_route.h"
 
 namespace signet::proxy {
 
@@ -34,11 +35,13 @@ class ExchangeHost {
   virtual const CallerFields* caller_fields() const = 0;
   virtual UpstreamNeed NeedOf(const RequestHead& request) const = 0;
   virtual UpstreamSource& upstreams() = 0;
+  // Null: everything goes to upstreams() as it is. `fields`: as of Judge().
+  virtual std::unique_ptr<RequestRoute> RouteOf(std::size_t fields, RouteOwner& owner) = 0;
   virtual SteadyTime now() const = 0;
   virtual void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) = 0;
 };
 
-class Exchange final : public Mortal, private UpstreamWaiter {
+class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner {
  public:
   // `down` tells the exchange of its request by downstream(); `request_whole`: it has no body.
   Exchange(ExchangeHost& host, ServerStream& down, RequestHead request, bool request_whole);
@@ -51,7 +54,8 @@ class Exchange final : public Mortal, private UpstreamWaiter {
   void Cut(RequestEnd end, std::string_view detail);
 
   StreamEvents& downstream() { return down_events_; }
-  const RequestHead& request() const { return request_; }
+  // As the caller sent it, without what would lie to the application.
+  const RequestHead& request() const { return as_judged_ ? *as_judged_ : request_; }
   bool waits_for_upstream() const { return waiting_; }
   // When a byte of it last moved.
   SteadyTime active_at() const { return active_at_; }
@@ -88,6 +92,16 @@ class Exchange final : public Mortal, private UpstreamWaiter {
   void OnUpstream(ClientCodec& codec, bool reused) override;
   void OnNoUpstream(const UpstreamFailure& failure) override;
 
+  // RouteOwner
+  void OnRouteReady() override { (void)SetOut(); }
+  void OnRouteTimeout(Limit which) override;
+
+  UpstreamSource& upstreams() { return route_ ? *route_ : host_.upstreams(); }
+  // False when it is over already.
+  bool BeginRoute();
+  bool SetOut();
+  bool AnswerOf(const RouteAnswer& answer);
+
   void OnRequestData(std::string_view data);
   void OnRequestEnd(const Fields& trailers);
   void OnCallerGone(StreamFault fault);
@@ -100,7 +114,9 @@ class Exchange final : public Mortal, private UpstreamWaiter {
   void Ask(bool fresh);
   bool MayTryAgain(StreamFault fault) const;
   // Answers in the upstream's stead; nothing was sent yet.
-  void Answer(int status, std::string_view detail);
+  // `location`: of a redirect. `grpc_status`: -1: by gRPC's table.
+  void Answer(int status, std::string_view detail, std::string_view location = {},
+              int grpc_status = -1);
   void Over(RequestEnd end, std::string_view detail);
 
   ExchangeHost& host_;
@@ -109,6 +125,8 @@ class Exchange final : public Mortal, private UpstreamWaiter {
   DownEvents down_events_{*this};
   UpEvents up_events_{*this};
   RequestHead request_;
+  std::unique_ptr<const RequestHead> as_judged_;  // null: request_, which no route has edited
+  std::unique_ptr<RequestRoute> route_;           // null: the listener has none
   std::size_t judged_fields_ = 0;
   std::string refusal_id_;
   bool request_whole_;

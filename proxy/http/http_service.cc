@@ -135,7 +135,8 @@ void HttpService::OnExchangeOver(Exchange& exchange, const RequestOutcome& outco
   cell.request_ends[static_cast<std::size_t>(outcome.end)].Add();
   if (outcome.status >= 100) cell.responses[static_cast<std::size_t>(outcome.status / 100)].Add();
   if (outcome.end != RequestEnd::kAnswered && outcome.end != RequestEnd::kTunnelled &&
-      outcome.end != RequestEnd::kClientGone)
+      outcome.end != RequestEnd::kClientGone && outcome.end != RequestEnd::kRedirected &&
+      outcome.end != RequestEnd::kFaultInjected)
     Refused(exchange, outcome);
   const auto at =
       std::ranges::find(exchanges_, &exchange, [](const auto& each) { return each.get(); });
@@ -167,12 +168,23 @@ void HttpService::Refused(const Exchange& exchange, const RequestOutcome& outcom
 UpstreamGroupPtr& HttpService::GroupOf(HttpVersion version) {
   UpstreamGroupPtr& group = version == HttpVersion::kHttp2 ? http2_group_ : http1_group_;
   if (!group) {
-    const std::string identity = caller_.peer       ? caller_.peer->name
-                                 : host_.identity() ? host_.identity()->id.ToString()
-                                                    : std::string();
-    group = shared().upstreams.GroupOf(caller_.lane, identity, version);
+    group = shared().upstreams.GroupOf(caller_.lane, UpstreamIdentity(), version);
   }
   return group;
+}
+
+std::string HttpService::UpstreamIdentity() const {
+  return caller_.peer       ? caller_.peer->name
+         : host_.identity() ? host_.identity()->id.ToString()
+                            : std::string();
+}
+
+std::unique_ptr<RequestRoute> HttpService::RouteOf(std::size_t fields, RouteOwner& owner) {
+  if (!config().traffic.routes) return nullptr;
+  return std::make_unique<RequestRoute>(
+      RouteContext{shared(), host_.parts().loop, static_cast<UpstreamSource&>(*this), caller_.lane,
+                   UpstreamIdentity(), fields},
+      owner);
 }
 
 void HttpService::Want(const RequestHead&, const UpstreamNeed& need, UpstreamWaiter& waiter) {

@@ -67,6 +67,7 @@ class HttpService final : public Service,
   }
   UpstreamNeed NeedOf(const RequestHead& request) const override;
   UpstreamSource& upstreams() override { return *this; }
+  std::unique_ptr<RequestRoute> RouteOf(std::size_t fields, RouteOwner& owner) override;
   SteadyTime now() const override { return host_.parts().loop.now(); }
   void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) override;
 
@@ -84,6 +85,7 @@ class HttpService final : public Service,
   void CutStalled(SteadyTime now);
   Duration Allowed(Waiting waiting) const;
   UpstreamGroupPtr& GroupOf(HttpVersion version);
+  std::string UpstreamIdentity() const;
   void Refused(const Exchange& exchange, const RequestOutcome& outcome);
   const ListenerConfig& config() const { return caller_.lane->plan->config; }
   HttpShared& shared() const { return host_.http(); }

@@ -6,17 +6,25 @@
 #include "mesh/request_policy.h"
 #include "proxy/http/turn.h"
 #include "proxy/http/upstream_pool.h"
+#include "proxy/route/dice.h"
+#include "proxy/route/mirror.h"
 
 namespace signet::proxy {
 
 struct HttpShared {
   // `host` outlives this. `first_refusal`: random.
   HttpShared(ConnectionHost& host, std::uint64_t first_refusal)
-      : turns(host.parts().loop), upstreams(host, turns), refusals(first_refusal) {}
+      : turns(host.parts().loop),
+        mirrors(host.parts().loop, turns),
+        upstreams(host, turns),
+        refusals(first_refusal),
+        dice(first_refusal) {}
 
   Turns turns;
+  Mirrors mirrors;  // outlives the connections it waits for
   UpstreamPool upstreams;
   mesh::RefusalIds refusals;
+  Dice dice;
   std::vector<mesh::NameValue> headers;  // of the request being judged
 };
 

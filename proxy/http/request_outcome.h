@@ -25,8 +25,11 @@ enum class RequestEnd {
   kUpstreamBroken,       // 502, or cut when the answer had begun
   kClientGone,           // the caller gave it up
   kRequestTimeout,       // 408: the body stood still
+  kNoRoute,              // 404: routes are configured and none takes it; 500: none of weight
+  kRedirected,           // 3xx, by a route
+  kFaultInjected,        // by a route
 };
-inline constexpr std::size_t kRequestEndCount = 12;
+inline constexpr std::size_t kRequestEndCount = 15;
 std::string_view RequestEndName(RequestEnd end);
 
 struct RequestOutcome {
