@@ -265,7 +265,8 @@ TEST_CASE("roles: every method by every kind of caller, through the real door") 
       INFO(kKinds[kind] << " " << method);
       char cell = CellOf(channel, method);
       // The connections of a banned agent are cut every few seconds.
-      for (int again = 0; again < 3 && cell == kCut && kKinds[kind] == "banned"; ++again) {
+      for (int again = 0; again < 3 && cell == kCut && std::string_view(kKinds[kind]) == "banned";
+           ++again) {
         channel = world.Connect(&banned);
         cell = CellOf(channel, method);
       }
