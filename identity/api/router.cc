@@ -39,7 +39,8 @@ struct Router::Method {
   explicit Method(const MethodRule& r) : rule(r) {}
   const MethodRule& rule;
   UnaryHandler unary;
-  bool is_inline = false;
+  DeferredHandler deferred;
+  std::size_t inline_bytes = 0;  // requests up to this run on gRPC's thread
   StreamFactory stream;
   std::array<std::atomic<Counter*>, kCodes> counts{};
 };
@@ -98,7 +99,7 @@ class UnaryReactor final : public grpc::ServerGenericBidiReactor {
   void OnReadDone(bool ok) override {
     if (!ok) {
       Reply({grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call carries no request"), {}});
-    } else if (admission_.method->is_inline) {
+    } else if (!admission_.promote && request_.Length() <= admission_.method->inline_bytes) {
       Handle();
     } else if (!router_.workers_.Submit([this] { Handle(); })) {
       Reply(
@@ -115,7 +116,13 @@ class UnaryReactor final : public grpc::ServerGenericBidiReactor {
       if (auto stored = router_.authorizer_.Promote(*admission_.caller); !stored)
         return Reply({ToGrpcStatus(stored.error()), {}});
     }
-    Reply(admission_.method->unary(*admission_.caller, request_));
+    if (admission_.method->deferred) {
+      // This object lives until the answer: OnDone() follows Finish().
+      admission_.method->deferred(*admission_.caller, request_,
+                                  [this](Answer answer) { Reply(std::move(answer)); });
+    } else {
+      Reply(admission_.method->unary(*admission_.caller, request_));
+    }
   }
 
   void Reply(Answer answer) {
@@ -278,7 +285,15 @@ void Router::AddUnary(std::string_view method, UnaryHandler handler) {
 
 void Router::AddInline(std::string_view method, UnaryHandler handler) {
   AddUnary(method, std::move(handler));
-  methods_.at(method)->is_inline = true;
+  methods_.at(method)->inline_bytes = SIZE_MAX;
+}
+
+void Router::AddDeferred(std::string_view method, std::size_t inline_bytes,
+                         DeferredHandler handler) {
+  const auto found = methods_.find(method);
+  CHECK_TRUE(found != methods_.end());
+  found->second->deferred = std::move(handler);
+  found->second->inline_bytes = inline_bytes;
 }
 
 void Router::AddStream(std::string_view method, StreamFactory factory) {
@@ -308,7 +323,7 @@ Router::Admission Router::Admit(const std::string& path, const std::string& peer
     if (admission.caller->kind != CallerKind::kAnonymous)
       LogDenial(*admission.caller, path, verdict);
     Count(&method, *admission.caller, admission.refusal);
-  } else if (!method.unary && !method.stream) {
+  } else if (!method.unary && !method.deferred && !method.stream) {
     admission.refusal = {grpc::StatusCode::UNIMPLEMENTED,
                          "method " + path.substr(path.rfind('/') + 1) + " not implemented"};
     Count(&method, *admission.caller, admission.refusal);

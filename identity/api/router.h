@@ -33,7 +33,6 @@ class MessageLite;
 namespace signet::identity {
 
 inline constexpr Reason kRequestMalformed{"malformed request"};
-inline constexpr Reason kServerBusy{"server is busy"};
 
 // Fails with kRequestMalformed.
 Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message);
@@ -77,6 +76,16 @@ class StreamHandler {
 };
 using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_ptr<StreamCall>)>;
 
+// One that goes on after it returned: `respond` is called exactly once, from any thread. The caller
+// and the request live until then.
+using Respond = std::function<void(Answer)>;
+using DeferredHandler =
+    std::function<void(const Caller&, const grpc::ByteBuffer& request, Respond respond)>;
+template <class Request, class Response>
+DeferredHandler Deferred(
+    std::function<void(const Caller&, const Request&, std::function<void(Result<Response>)>)>
+        method);
+
 class Router final : public grpc::CallbackGenericService {
  public:
   // Hears of each call that was refused for who its caller is (PERMISSION_DENIED,
@@ -91,6 +100,8 @@ class Router final : public grpc::CallbackGenericService {
   void AddUnary(std::string_view method, UnaryHandler handler);
   // Runs on gRPC's thread, also when the pool is busy: only for what neither computes nor waits.
   void AddInline(std::string_view method, UnaryHandler handler);
+  // Requests of up to `inline_bytes` begin on gRPC's thread, longer ones on the pool.
+  void AddDeferred(std::string_view method, std::size_t inline_bytes, DeferredHandler handler);
   void AddStream(std::string_view method, StreamFactory factory);
   void SetRefusalSink(RefusalSink sink) { refusal_sink_ = std::move(sink); }
 
@@ -120,6 +131,12 @@ class Router final : public grpc::CallbackGenericService {
 
 grpc::Status BadAnswer(const Error& error);  // ToGrpcStatus(), for the template below
 
+template <class Response>
+Answer MakeAnswer(const Result<Response>& response) {
+  if (!response) return {BadAnswer(response.error()), {}};
+  return {grpc::Status::OK, SerializeMessage(*response)};
+}
+
 template <class Request, class Response>
 UnaryHandler Unary(std::function<Result<Response>(const Caller&, const Request&)> method) {
   return
@@ -127,10 +144,23 @@ UnaryHandler Unary(std::function<Result<Response>(const Caller&, const Request&)
         Request request;
         if (auto parsed = ParseMessage(bytes, &request); !parsed)
           return {BadAnswer(parsed.error()), {}};
-        auto response = method(caller, request);
-        if (!response) return {BadAnswer(response.error()), {}};
-        return {grpc::Status::OK, SerializeMessage(*response)};
+        return MakeAnswer(method(caller, request));
       };
+}
+
+template <class Request, class Response>
+DeferredHandler Deferred(
+    std::function<void(const Caller&, const Request&, std::function<void(Result<Response>)>)>
+        method) {
+  return [method = std::move(method)](const Caller& caller, const grpc::ByteBuffer& bytes,
+                                      Respond respond) {
+    Request request;
+    if (auto parsed = ParseMessage(bytes, &request); !parsed)
+      return respond({BadAnswer(parsed.error()), {}});
+    method(caller, request, [respond = std::move(respond)](const Result<Response>& response) {
+      respond(MakeAnswer(response));
+    });
+  };
 }
 
 }  // namespace signet::identity

@@ -12,6 +12,10 @@ namespace {
 
 namespace svid_api = spire::api::server::svid::v1;
 
+// A call of up to so many bytes, one certificate request or the claims of one token, takes less of
+// a thread than waking another one.
+constexpr std::size_t kInlineBytes = 1024;
+
 // An empty Name (RFC 5280, 4.1.2.6).
 constexpr std::array<std::uint8_t, 2> kEmptyName = {0x30, 0x00};
 
@@ -67,11 +71,12 @@ class AuthorizedEntries {
 }  // namespace
 
 void SvidService::Register(Router* router) {
-  router->AddUnary(
-      "/spire.api.server.svid.v1.SVID/BatchNewX509SVID",
-      Unary<BatchRequest, BatchResponse>([this](const Caller& caller, const BatchRequest& request) {
-        return BatchNew(caller, request);
-      }));
+  router->AddDeferred(
+      "/spire.api.server.svid.v1.SVID/BatchNewX509SVID", kInlineBytes,
+      Deferred<BatchRequest, BatchResponse>(
+          [this](const Caller& caller, const BatchRequest& request, Then<BatchResponse> then) {
+            BatchNew(caller, request, std::move(then));
+          }));
   router->AddUnary(
       "/spire.api.server.svid.v1.SVID/MintX509SVID",
       Unary<MintRequest, MintResponse>([this](const Caller& caller, const MintRequest& request) {
@@ -86,21 +91,20 @@ void SvidService::Register(Router* router) {
 }
 
 void SvidService::RegisterTokens(Router* router) {
-  const auto reply = [](Result<JwtSvid> svid, auto response) -> Result<decltype(response)> {
-    if (!svid) return Fail(svid.error());
-    *response.mutable_svid() = std::move(*svid);
-    return response;
-  };
-  router->AddUnary("/spire.api.server.svid.v1.SVID/MintJWTSVID",
-                   Unary<MintJwtRequest, svid_api::MintJWTSVIDResponse>(
-                       [this, reply](const Caller& caller, const MintJwtRequest& request) {
-                         return reply(MintJwt(caller, request), svid_api::MintJWTSVIDResponse());
-                       }));
-  router->AddUnary("/spire.api.server.svid.v1.SVID/NewJWTSVID",
-                   Unary<NewJwtRequest, svid_api::NewJWTSVIDResponse>(
-                       [this, reply](const Caller& caller, const NewJwtRequest& request) {
-                         return reply(NewJwt(caller, request), svid_api::NewJWTSVIDResponse());
-                       }));
+  using MintJwtResponse = svid_api::MintJWTSVIDResponse;
+  using NewJwtResponse = svid_api::NewJWTSVIDResponse;
+  router->AddDeferred(
+      "/spire.api.server.svid.v1.SVID/MintJWTSVID", kInlineBytes,
+      Deferred<MintJwtRequest, MintJwtResponse>(
+          [this](const Caller& caller, const MintJwtRequest& request, Then<MintJwtResponse> then) {
+            IssueJwt(CheckMintJwt(caller, request), std::move(then));
+          }));
+  router->AddDeferred(
+      "/spire.api.server.svid.v1.SVID/NewJWTSVID", kInlineBytes,
+      Deferred<NewJwtRequest, NewJwtResponse>(
+          [this](const Caller& caller, const NewJwtRequest& request, Then<NewJwtResponse> then) {
+            IssueJwt(CheckNewJwt(caller, request), std::move(then));
+          }));
   router->AddInline(
       "/spire.api.server.svid.v1.SVID/MintWITSVID",
       Unary<svid_api::MintWITSVIDRequest, svid_api::MintWITSVIDResponse>(
@@ -115,17 +119,15 @@ void SvidService::RegisterTokens(Router* router) {
                        }));
 }
 
-Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
-                                                         const BatchRequest& request) const {
+Result<SvidService::Batch> SvidService::CheckBatch(const Caller& caller,
+                                                   const BatchRequest& request) const {
   if (request.params().empty()) return Invalid("missing parameters");
   SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
   SIGNET_RETURN_IF_ERROR(signing_.Take(caller, static_cast<std::size_t>(request.params_size())));
   AuthorizedEntries authorized(registry_, caller.id);
-  BatchResponse response;
-  std::vector<IssueRequest> issues;
-  std::vector<int> places;
+  Batch batch;
   for (const auto& params : request.params()) {
-    auto* result = response.add_results();
+    auto* result = batch.response.add_results();
     const auto refuse = [&](Error error) {
       *result->mutable_status() = ToProtoStatus(Fail(std::move(error)));
     };
@@ -156,20 +158,30 @@ Result<SvidService::BatchResponse> SvidService::BatchNew(const Caller& caller,
     issue.entry_id = entry.id;
     issue.entry_revision = entry.revision_number;
     issue.requested_by = caller.Name();
-    issues.push_back(std::move(issue));
-    places.push_back(response.results_size() - 1);
+    batch.issues.push_back(std::move(issue));
+    batch.places.push_back(batch.response.results_size() - 1);
   }
-  const auto issued = issuer_.Issue(issues);
-  for (std::size_t i = 0; i < issued.size(); ++i) {
-    auto* result = response.mutable_results(places[i]);
-    if (issued[i]) {
-      *result->mutable_status() = ToProtoStatus({});
-      WriteSvid(*issued[i], issues[i].id, result->mutable_svid());
-    } else {
-      *result->mutable_status() = ToProtoStatus(Fail(issued[i].error()));
+  return batch;
+}
+
+void SvidService::BatchNew(const Caller& caller, const BatchRequest& request,
+                           Then<BatchResponse> then) const {
+  auto checked = CheckBatch(caller, request);
+  if (!checked) return then(Fail(std::move(checked).error()));
+  const auto batch = std::make_shared<Batch>(*std::move(checked));
+  issuer_.IssueLater(batch->issues, [batch, then = std::move(then)](
+                                        const std::vector<Result<IssuedSvid>>& issued) {
+    for (std::size_t i = 0; i < issued.size(); ++i) {
+      auto* result = batch->response.mutable_results(batch->places[i]);
+      if (issued[i]) {
+        *result->mutable_status() = ToProtoStatus({});
+        WriteSvid(*issued[i], batch->issues[i].id, result->mutable_svid());
+      } else {
+        *result->mutable_status() = ToProtoStatus(Fail(issued[i].error()));
+      }
     }
-  }
-  return response;
+    then(std::move(batch->response));
+  });
 }
 
 Status SvidService::CheckDnsNames(const SpiffeId& id, const std::vector<std::string>& names) const {
@@ -251,7 +263,7 @@ EntryPtr SvidService::FindAuthorized(const Caller& caller, const std::string& en
   return AuthorizedEntries(registry_, caller.id).Find(entry_id);
 }
 
-Result<SvidService::JwtSvid> SvidService::MintJwt(const Caller& caller,
+Result<JwtIssueRequest> SvidService::CheckMintJwt(const Caller& caller,
                                                   const MintJwtRequest& request) const {
   if (jwt_issuer_ == nullptr) return Fail(Code::kUnimplemented, kJwtDisabled);
   if (!request.has_id()) return Invalid("invalid SPIFFE ID: request must specify SPIFFE ID");
@@ -264,10 +276,10 @@ Result<SvidService::JwtSvid> SvidService::MintJwt(const Caller& caller,
   issue.audience.assign(request.audience().begin(), request.audience().end());
   issue.ttl = std::chrono::seconds(std::max(request.ttl(), 0));
   issue.requested_by = caller.Name();
-  return IssueJwt(issue);
+  return issue;
 }
 
-Result<SvidService::JwtSvid> SvidService::NewJwt(const Caller& caller,
+Result<JwtIssueRequest> SvidService::CheckNewJwt(const Caller& caller,
                                                  const NewJwtRequest& request) const {
   if (jwt_issuer_ == nullptr) return Fail(Code::kUnimplemented, kJwtDisabled);
   SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
@@ -283,23 +295,28 @@ Result<SvidService::JwtSvid> SvidService::NewJwt(const Caller& caller,
   issue.entry_id = entry->id;
   issue.entry_revision = entry->revision_number;
   issue.requested_by = caller.Name();
-  return IssueJwt(issue);
+  return issue;
 }
 
-Result<SvidService::JwtSvid> SvidService::IssueJwt(const JwtIssueRequest& request) const {
-  auto issued = jwt_issuer_->Issue(request);
-  if (!issued) {
-    // Claims that cannot be are INTERNAL, as SPIRE answers them.
-    const auto& error = issued.error();
-    const auto code = error.code == Code::kInvalidArgument ? Code::kInternal : error.code;
-    return Fail(InContext("failed to sign JWT-SVID", code, error));
-  }
-  JwtSvid svid;
-  svid.set_token(std::move(issued->token));
-  *svid.mutable_id() = ToProto(request.id);
-  svid.set_issued_at(UnixSeconds(issued->issued_at));
-  svid.set_expires_at(UnixSeconds(issued->expires_at));
-  return svid;
+template <class Response>
+void SvidService::IssueJwt(const Result<JwtIssueRequest>& request, Then<Response> then) const {
+  if (!request) return then(Fail(request.error()));
+  jwt_issuer_->IssueLater(
+      *request, [id = request->id, then = std::move(then)](const Result<IssuedJwt>& issued) {
+        if (!issued) {
+          // Claims that cannot be are INTERNAL, as SPIRE answers them.
+          const auto& error = issued.error();
+          const auto code = error.code == Code::kInvalidArgument ? Code::kInternal : error.code;
+          return then(Fail(InContext("failed to sign JWT-SVID", code, error)));
+        }
+        Response response;
+        JwtSvid& svid = *response.mutable_svid();
+        svid.set_token(issued->token);
+        *svid.mutable_id() = ToProto(id);
+        svid.set_issued_at(UnixSeconds(issued->issued_at));
+        svid.set_expires_at(UnixSeconds(issued->expires_at));
+        then(std::move(response));
+      });
 }
 
 Result<SvidService::BatchWitResponse> SvidService::BatchNewWit(

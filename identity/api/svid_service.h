@@ -1,7 +1,9 @@
 // spire.api.server.svid.v1.SVID: X.509-SVIDs and JWT-SVIDs for agents (identity from the entry, key
 // from the request) and for administrators (identity from the request).
 //
-// Threads: immutable after Register(); methods run on the worker pool and wait for the journal.
+// Threads: immutable after Register(). Calls of agents for one SVID begin on gRPC's threads, the
+// others on the worker pool; what agents ask for is signed and answered from the signers' threads
+// once it is recorded, so that nobody waits for the journal.
 #pragma once
 
 #include "identity/api/rate_limiter.h"
@@ -51,13 +53,25 @@ class SvidService {
   using DownstreamRequest = spire::api::server::svid::v1::NewDownstreamX509CARequest;
   using DownstreamResponse = spire::api::server::svid::v1::NewDownstreamX509CAResponse;
 
-  Result<BatchResponse> BatchNew(const Caller& caller, const BatchRequest& request) const;
+  // Called once with the answer, from any thread.
+  template <class Response>
+  using Then = std::function<void(Result<Response>)>;
+  // A batch on its way: element i of `issues` answers into results(places[i]).
+  struct Batch {
+    BatchResponse response;
+    std::vector<IssueRequest> issues;
+    std::vector<int> places;
+  };
+
+  Result<Batch> CheckBatch(const Caller& caller, const BatchRequest& request) const;
+  void BatchNew(const Caller& caller, const BatchRequest& request, Then<BatchResponse> then) const;
   Result<MintResponse> Mint(const Caller& caller, const MintRequest& request) const;
   Result<DownstreamResponse> NewDownstream(const Caller& caller,
                                            const DownstreamRequest& request) const;
-  Result<JwtSvid> MintJwt(const Caller& caller, const MintJwtRequest& request) const;
-  Result<JwtSvid> NewJwt(const Caller& caller, const NewJwtRequest& request) const;
-  Result<JwtSvid> IssueJwt(const JwtIssueRequest& request) const;
+  Result<JwtIssueRequest> CheckMintJwt(const Caller& caller, const MintJwtRequest& request) const;
+  Result<JwtIssueRequest> CheckNewJwt(const Caller& caller, const NewJwtRequest& request) const;
+  template <class Response>
+  void IssueJwt(const Result<JwtIssueRequest>& request, Then<Response> then) const;
   Result<BatchWitResponse> BatchNewWit(const Caller& caller, const BatchWitRequest& request) const;
   void RegisterTokens(Router* router);
   // An agent's call may have waited for a worker since it was authorized.

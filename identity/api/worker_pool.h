@@ -12,7 +12,11 @@
 #include <thread>
 #include <vector>
 
+#include "base/result.h"
+
 namespace signet::identity {
+
+inline constexpr Reason kServerBusy{"server is busy"};
 
 class WorkerPool {
  public:

@@ -64,10 +64,10 @@ AuditRecord MakeIssuanceRecord(const ca::IssuanceIntent& intent, WallTime now) {
   return record;
 }
 
-Issuer::Issuer(const ActiveAuthority& authority, Store& store, const IssuerSettings& settings,
-               const Clock& clock, Random& random, Metrics& metrics)
+Issuer::Issuer(const ActiveAuthority& authority, const Journal& journal,
+               const IssuerSettings& settings, const Clock& clock, Random& random, Metrics& metrics)
     : authority_(authority),
-      store_(store),
+      journal_(journal),
       settings_(settings),
       clock_(clock),
       random_(random),
@@ -77,30 +77,45 @@ Issuer::Issuer(const ActiveAuthority& authority, Store& store, const IssuerSetti
       shortened_(metrics.Counter("signet_server_svids_shortened_total",
                                  "X.509-SVIDs cut to the end of the authority that signed them")) {}
 
-std::vector<Result<IssuedSvid>> Issuer::Issue(std::span<const IssueRequest> requests) const {
+Issuer::Prepared Issuer::Prepare(std::span<const IssueRequest> requests) const {
   const WallTime now = std::chrono::floor<std::chrono::seconds>(clock_.Now());
-  const auto authority = authority_.Active();
-  std::vector<Result<ca::PreparedCertificate>> prepared;
-  std::vector<AuditRecord> records;
+  Prepared prepared{.authority = authority_.Active(), .certificates = {}, .records = {}};
   for (const IssueRequest& request : requests) {
     const ca::LeafProfile profile = ProfileOf(request, settings_, now);
-    if (authority == nullptr) {
-      prepared.push_back(FailWithoutAuthority());
+    if (prepared.authority == nullptr) {
+      prepared.certificates.push_back(FailWithoutAuthority());
       continue;
     }
-    prepared.push_back(authority->Prepare(request.public_key, profile, random_, now));
-    if (!prepared.back()) continue;
-    const ca::IssuanceIntent& intent = prepared.back()->intent;
-    if (intent.not_after < profile.not_after) shortened_.Add();
-    records.push_back(RecordOf(request, intent, now));
+    const auto& one = prepared.certificates.emplace_back(
+        prepared.authority->Prepare(request.public_key, profile, random_, now));
+    if (!one) continue;
+    if (one->intent.not_after < profile.not_after) shortened_.Add();
+    prepared.records.push_back(RecordOf(request, one->intent, now));
   }
-  const Status recorded = records.empty() ? Status() : store_.AppendRecords(records);
+  return prepared;
+}
+
+std::vector<Result<IssuedSvid>> Issuer::Sign(const Prepared& prepared,
+                                             const Status& recorded) const {
   std::vector<Result<IssuedSvid>> issued;
-  for (const Result<ca::PreparedCertificate>& one : prepared) {
-    issued.push_back(recorded ? SignOne(authority.get(), one) : Fail(recorded.error()));
+  for (const Result<ca::PreparedCertificate>& one : prepared.certificates) {
+    issued.push_back(recorded ? SignOne(prepared.authority.get(), one) : Fail(recorded.error()));
     (issued.back() ? issued_ : refused_).Add();
   }
   return issued;
+}
+
+std::vector<Result<IssuedSvid>> Issuer::Issue(std::span<const IssueRequest> requests) const {
+  const Prepared prepared = Prepare(requests);
+  return Sign(prepared, journal_.Append(prepared.records));
+}
+
+void Issuer::IssueLater(std::span<const IssueRequest> requests, Done done) const {
+  auto prepared = std::make_shared<Prepared>(Prepare(requests));
+  journal_.Append(std::move(prepared->records),
+                  [this, prepared, done = std::move(done)](const Status& recorded) {
+                    done(Sign(*prepared, recorded));
+                  });
 }
 
 Result<IssuedSvid> Issuer::SignOne(const ca::X509Authority* authority,
@@ -124,7 +139,7 @@ Result<IssuedSvid> Issuer::IssueDownstream(const IssueRequest& request) const {
                                       .not_after = now + ttl};
   const auto prepared = authority->PrepareDownstream(request.public_key, profile, random_, now);
   Status recorded;
-  if (prepared) recorded = store_.AppendRecords({RecordOf(request, prepared->intent, now)});
+  if (prepared) recorded = journal_.Append({RecordOf(request, prepared->intent, now)});
   Result<IssuedSvid> issued =
       recorded ? SignOne(authority.get(), prepared) : Fail(recorded.error());
   (issued ? issued_ : refused_).Add();

@@ -1,9 +1,10 @@
 // Issuing SVIDs: profile -> lint of the exact to-be-signed bytes -> durable journal row -> sign ->
 // reply. Nothing is signed that was not checked and recorded.
 //
-// Threads: safe from any thread; a call blocks for the journal.
+// Threads: safe from any thread; a call blocks for the journal, except IssueLater().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -11,7 +12,7 @@
 #include "base/metrics.h"
 #include "ca/authority/x509_authority.h"
 #include "identity/registry/entry.h"
-#include "identity/store/store.h"
+#include "identity/server/journal.h"
 
 namespace signet::identity {
 
@@ -54,24 +55,36 @@ class ActiveAuthority {
 
 class Issuer {
  public:
-  Issuer(const ActiveAuthority& authority, Store& store, const IssuerSettings& settings,
+  Issuer(const ActiveAuthority& authority, const Journal& journal, const IssuerSettings& settings,
          const Clock& clock, Random& random, Metrics& metrics);
   // One journal write for the whole batch. Element i answers request i. When the journal fails
   // nothing is signed and every element carries that error. Others fail as X509Authority::Prepare()
   // does, or with kNoActiveAuthority. An SVID that would outlive its authority is cut, and counted
   // in signet_server_svids_shortened_total.
   std::vector<Result<IssuedSvid>> Issue(std::span<const IssueRequest> requests) const;
+  // The same without waiting for the journal: `done` is called once, from a signer's thread or
+  // before this returns.
+  using Done = std::function<void(std::vector<Result<IssuedSvid>>)>;
+  void IssueLater(std::span<const IssueRequest> requests, Done done) const;
   Result<IssuedSvid> IssueOne(const IssueRequest& request) const;
   // The certificate of an authority below ours (a nested server's), named `request.id`, the trust
   // domain's own. DNS names and subject of the request are not taken. Fails as Issue() does.
   Result<IssuedSvid> IssueDownstream(const IssueRequest& request) const;
 
  private:
+  // Checked, and not recorded yet.
+  struct Prepared {
+    std::shared_ptr<const ca::X509Authority> authority;
+    std::vector<Result<ca::PreparedCertificate>> certificates;
+    std::vector<AuditRecord> records;  // of those that are to be signed
+  };
+  Prepared Prepare(std::span<const IssueRequest> requests) const;
+  std::vector<Result<IssuedSvid>> Sign(const Prepared& prepared, const Status& recorded) const;
   Result<IssuedSvid> SignOne(const ca::X509Authority* authority,
                              const Result<ca::PreparedCertificate>& prepared) const;
 
   const ActiveAuthority& authority_;
-  Store& store_;
+  const Journal& journal_;
   const IssuerSettings settings_;
   const Clock& clock_;
   Random& random_;

@@ -6,10 +6,11 @@
 
 namespace signet::identity {
 
-JwtIssuer::JwtIssuer(const ActiveJwtAuthority& authority, Store& store, JwtIssuerSettings settings,
-                     const Clock& clock, Random& random, Metrics& metrics)
+JwtIssuer::JwtIssuer(const ActiveJwtAuthority& authority, const Journal& journal,
+                     JwtIssuerSettings settings, const Clock& clock, Random& random,
+                     Metrics& metrics)
     : authority_(authority),
-      store_(store),
+      journal_(journal),
       settings_(std::move(settings)),
       clock_(clock),
       random_(random),
@@ -19,14 +20,21 @@ JwtIssuer::JwtIssuer(const ActiveJwtAuthority& authority, Store& store, JwtIssue
       shortened_(metrics.Counter("signet_server_jwt_svids_shortened_total",
                                  "JWT-SVIDs cut to the end of the authority that signed them")) {}
 
-Result<IssuedJwt> JwtIssuer::Issue(const JwtIssueRequest& request) const {
-  auto issued = IssueUncounted(request);
-  (issued ? issued_ : refused_).Add();
-  return issued;
+void JwtIssuer::IssueLater(const JwtIssueRequest& request, Done done) const {
+  const auto finish = [this, done = std::move(done)](Result<IssuedJwt> issued) {
+    (issued ? issued_ : refused_).Add();
+    done(std::move(issued));
+  };
+  auto made = Prepare(request);
+  if (!made) return finish(Fail(std::move(made).error()));
+  auto prepared = std::make_shared<Prepared>(*std::move(made));
+  journal_.Append({prepared->record}, [prepared, finish](const Status& recorded) {
+    finish(Sign(*prepared, recorded));
+  });
 }
 
-Result<IssuedJwt> JwtIssuer::IssueUncounted(const JwtIssueRequest& request) const {
-  const auto authority = authority_.ActiveJwt();
+Result<JwtIssuer::Prepared> JwtIssuer::Prepare(const JwtIssueRequest& request) const {
+  auto authority = authority_.ActiveJwt();
   if (authority == nullptr) {
     return Fail(Code::kUnavailable, kNoActiveAuthority,
                 "the server has no JWT authority in use yet");
@@ -39,8 +47,8 @@ Result<IssuedJwt> JwtIssuer::IssueUncounted(const JwtIssueRequest& request) cons
   claims.lifetime = request.ttl.count() == 0 ? settings_.default_ttl : request.ttl;
   claims.issuer = settings_.issuer;
   if (request.state_token_id) claims.token_id = token_id;
-  SIGNET_TRY(const ca::PreparedJwt prepared, authority->Prepare(claims, clock_.Now()));
-  if (prepared.shortened) shortened_.Add();
+  SIGNET_TRY(ca::PreparedJwt token, authority->Prepare(claims, clock_.Now()));
+  if (token.shortened) shortened_.Add();
   AuditRecord record;
   record.event = event::kIssued;
   record.serial = token_id;
@@ -49,15 +57,19 @@ Result<IssuedJwt> JwtIssuer::IssueUncounted(const JwtIssueRequest& request) cons
   record.object = request.entry_id;
   record.revision = request.entry_revision;
   record.actor = request.requested_by;
-  record.authority_id = prepared.key_id;
-  record.not_before = UnixSeconds(prepared.issued_at);
-  record.not_after = UnixSeconds(prepared.expires_at);
-  record.recorded_at = UnixSeconds(prepared.issued_at);
-  SIGNET_RETURN_IF_ERROR(store_.AppendRecords({record}));
-  SIGNET_TRY(std::string token, authority->Sign(prepared));
+  record.authority_id = token.key_id;
+  record.not_before = UnixSeconds(token.issued_at);
+  record.not_after = UnixSeconds(token.expires_at);
+  record.recorded_at = UnixSeconds(token.issued_at);
+  return Prepared{std::move(authority), std::move(token), std::move(record)};
+}
+
+Result<IssuedJwt> JwtIssuer::Sign(const Prepared& prepared, const Status& recorded) {
+  SIGNET_RETURN_IF_ERROR(recorded);
+  SIGNET_TRY(std::string token, prepared.authority->Sign(prepared.token));
   return IssuedJwt{.token = std::move(token),
-                   .issued_at = prepared.issued_at,
-                   .expires_at = prepared.expires_at};
+                   .issued_at = prepared.token.issued_at,
+                   .expires_at = prepared.token.expires_at};
 }
 
 }  // namespace signet::identity

@@ -1,9 +1,10 @@
 // Issuing JWT-SVIDs: claims -> durable journal row (purpose "jwt") -> sign -> reply. Nothing is
 // signed that was not recorded.
 //
-// Threads: safe from any thread; a call blocks for the journal.
+// Threads: safe from any thread; no call waits for the journal.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
@@ -11,7 +12,7 @@
 #include "base/random.h"
 #include "ca/authority/jwt_authority.h"
 #include "identity/registry/entry.h"
-#include "identity/store/store.h"
+#include "identity/server/journal.h"
 
 namespace signet::identity {
 
@@ -45,18 +46,27 @@ class ActiveJwtAuthority {
 
 class JwtIssuer {
  public:
-  JwtIssuer(const ActiveJwtAuthority& authority, Store& store, JwtIssuerSettings settings,
+  JwtIssuer(const ActiveJwtAuthority& authority, const Journal& journal, JwtIssuerSettings settings,
             const Clock& clock, Random& random, Metrics& metrics);
   // Fails with kNoActiveAuthority, as JwtAuthority::Prepare() and Sign() do, and as the journal
   // does: then nothing is signed. A token that would outlive its authority is cut, and counted in
-  // signet_server_jwt_svids_shortened_total.
-  Result<IssuedJwt> Issue(const JwtIssueRequest& request) const;
+  // signet_server_jwt_svids_shortened_total. `done` is called once, from a signer's thread or
+  // before this returns.
+  using Done = std::function<void(Result<IssuedJwt>)>;
+  void IssueLater(const JwtIssueRequest& request, Done done) const;
 
  private:
-  Result<IssuedJwt> IssueUncounted(const JwtIssueRequest& request) const;
+  // Checked, and not recorded yet.
+  struct Prepared {
+    std::shared_ptr<const ca::JwtAuthority> authority;
+    ca::PreparedJwt token;
+    AuditRecord record;
+  };
+  Result<Prepared> Prepare(const JwtIssueRequest& request) const;
+  static Result<IssuedJwt> Sign(const Prepared& prepared, const Status& recorded);
 
   const ActiveJwtAuthority& authority_;
-  Store& store_;
+  const Journal& journal_;
   const JwtIssuerSettings settings_;
   const Clock& clock_;
   Random& random_;

@@ -49,6 +49,12 @@ constexpr std::size_t kAdminConnections = 1024;
 constexpr auto kRenewalGrace = std::chrono::hours(1);
 constexpr auto kStuckAfter = seconds(60);
 
+// A key in a token is waited for, so more than the cores' number sign at a time there.
+std::size_t SignerCount(const ServerConfig& config) {
+  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  return config.key_store.type == KeyStoreType::kPkcs11 ? 4 * cores : cores;
+}
+
 std::size_t WorkerCount(const ServerLimits& limits) {
   if (limits.workers != 0) return limits.workers;
   return std::max<std::size_t>(8, 4 * std::thread::hardware_concurrency());
@@ -105,6 +111,8 @@ struct Server::State {
   std::unique_ptr<ca::KeyStore> keys;
   std::unique_ptr<LogKeeper> log_keeper;
   std::unique_ptr<AuthorityKeeper> keeper;
+  std::unique_ptr<WorkerPool> signers;
+  std::unique_ptr<Journal> journal;
   std::unique_ptr<Issuer> issuer;
   std::unique_ptr<JwtIssuer> jwt_issuer;  // null: disabled
   std::unique_ptr<ServerIdentity> identity;
@@ -168,15 +176,17 @@ Status Server::State::MakeAuthorities() {
   settings.keep_jwt = !config.disable_jwt_svids;
   SIGNET_TRY(keeper, AuthorityKeeper::Start(*store, *registry, *keys, settings, clock, random, log,
                                             metrics));
+  signers = std::make_unique<WorkerPool>(SignerCount(config), config.limits.queued_calls);
+  journal = std::make_unique<Journal>(*store, *signers);
   IssuerSettings issuing;
   issuing.default_x509_svid_ttl = config.default_x509_svid_ttl;
   issuing.agent_ttl = config.agent_ttl;
   issuing.ca_ttl = config.ca_ttl;
   issuing.downstream = config.downstream;
-  issuer = std::make_unique<Issuer>(*keeper, *store, issuing, clock, random, metrics);
+  issuer = std::make_unique<Issuer>(*keeper, *journal, issuing, clock, random, metrics);
   if (!config.disable_jwt_svids) {
     jwt_issuer = std::make_unique<JwtIssuer>(
-        *keeper, *store, JwtIssuerSettings{config.default_jwt_svid_ttl, config.jwt_issuer}, clock,
+        *keeper, *journal, JwtIssuerSettings{config.default_jwt_svid_ttl, config.jwt_issuer}, clock,
         random, metrics);
   }
   identity = std::make_unique<ServerIdentity>(

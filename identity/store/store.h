@@ -105,6 +105,11 @@ class Store {
   // thread) the records join that transaction and become durable, or are undone, with it. Fails
   // with RESOURCE_EXHAUSTED when too many callers wait.
   virtual Status AppendRecords(const std::vector<AuditRecord>& records) = 0;
+  // The same without waiting: `told` hears once how it ended, possibly before this returns, on
+  // whichever thread found out: it must neither wait nor compute. Not from within a Commit()'s
+  // `work`.
+  virtual void SubmitRecords(std::vector<AuditRecord> records,
+                             std::function<void(Status)> told) = 0;
 
   virtual Result<Revision> LoadRevision() = 0;
   virtual Result<std::vector<Entry>> LoadEntries() = 0;

@@ -458,6 +458,25 @@ TEMPLATE_TEST_CASE("store: issuances are kept, newest first, found by serial and
   CHECK(found[0].recorded_at == expected.recorded_at);
 }
 
+TEMPLATE_TEST_CASE("store: records that were submitted are durable when that is told", "[store]",
+                   FakeSubject, SqliteSubject) {
+  TestType subject;
+  Store& store = subject.store();
+  std::vector<std::string> at_told(3);
+  std::latch told(3);
+  for (int i = 0; i < 3; ++i) {
+    store.SubmitRecords({MakeIssuance(i + 1)}, [&, i](const Status& outcome) {
+      at_told[static_cast<std::size_t>(i)] = outcome ? "recorded" : outcome.error().Message();
+      told.count_down();
+    });
+  }
+  told.wait();
+  CHECK(at_told == std::vector<std::string>(3, "recorded"));
+  subject.Reopen();
+  CHECK(Serials(test::LoadIssuances(subject.store(), "", 10)) ==
+        std::vector<std::string>{"0a3", "0a2", "0a1"});
+}
+
 TEMPLATE_TEST_CASE("store: an issuance appended within a transaction stands or falls with it",
                    "[store]", FakeSubject, SqliteSubject) {
   TestType subject;

@@ -20,6 +20,10 @@ class FakeStore final : public identity::Store {
   Result<identity::Revision> Commit(
       const std::function<Status(identity::Transaction&)>& work) override;
   Status AppendRecords(const std::vector<identity::AuditRecord>& records) override;
+  void SubmitRecords(std::vector<identity::AuditRecord> records,
+                     std::function<void(Status)> told) override {
+    told(AppendRecords(records));
+  }
   Result<identity::Revision> LoadRevision() override;
   Result<std::vector<identity::Entry>> LoadEntries() override;
   Result<std::vector<identity::Node>> LoadNodes() override;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "identity/store/sqlite/rows.h"
 #include "identity/store/sqlite/schema.h"
@@ -138,6 +139,16 @@ Status SqliteStore::AppendRecords(const std::vector<AuditRecord>& records) {
   if (writer.OnWriterThread()) return SqliteAuditRows(writer.connection()).Append(records);
   return writer.Run(
       [&](Connection& connection) { return SqliteAuditRows(connection).Append(records); });
+}
+
+void SqliteStore::SubmitRecords(std::vector<AuditRecord> records,
+                                std::function<void(Status)> told) {
+  CHECK_TRUE(!state_->writer.OnWriterThread());
+  state_->writer.Submit(
+      [records = std::move(records)](Connection& connection) {
+        return SqliteAuditRows(connection).Append(records);
+      },
+      std::move(told));
 }
 
 Status SqliteStore::PruneLog(std::uint64_t seq) {

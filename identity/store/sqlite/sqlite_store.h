@@ -32,6 +32,7 @@ class SqliteStore final : public Store {
 
   Result<Revision> Commit(const std::function<Status(Transaction&)>& work) override;
   Status AppendRecords(const std::vector<AuditRecord>& records) override;
+  void SubmitRecords(std::vector<AuditRecord> records, std::function<void(Status)> told) override;
   Result<Revision> LoadRevision() override;
   Result<std::vector<Entry>> LoadEntries() override;
   Result<std::vector<Node>> LoadNodes() override;

@@ -1,5 +1,6 @@
 #include "identity/store/sqlite/writer.h"
 
+#include <optional>
 #include <utility>
 
 namespace signet::identity {
@@ -21,20 +22,41 @@ SqliteWriter::~SqliteWriter() {
 }
 
 Status SqliteWriter::Run(const std::function<Status(Connection&)>& work) {
-  Job job{.work = work, .outcome = {}};
+  // One waiter each: whoever is told does not queue for a lock with the others.
+  struct {
+    std::mutex mutex;
+    std::condition_variable told;
+    std::optional<Status> outcome;
+  } waiting;
+  Submit([&work](Connection& connection) { return work(connection); },
+         [&](Status outcome) {
+           const std::lock_guard lock(waiting.mutex);  // `waiting` dies as soon as it is told
+           waiting.outcome = std::move(outcome);
+           waiting.told.notify_one();
+         });
+  std::unique_lock lock(waiting.mutex);
+  waiting.told.wait(lock, [&] { return waiting.outcome.has_value(); });
+  return *std::move(waiting.outcome);
+}
+
+void SqliteWriter::Submit(std::function<Status(Connection&)> work,
+                          std::function<void(Status)> told) {
+  Job job{.work = std::move(work), .told = std::move(told)};
+  if (Status taken = Enqueue(job); !taken) job.told(std::move(taken));
+}
+
+Status SqliteWriter::Enqueue(Job& job) {
   bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
     SIGNET_RETURN_IF_ERROR(writable_);
     if (queue_.size() >= queue_limit_) return Fail(Code::kResourceExhausted, kStoreBusy);
     is_first = queue_.empty();
-    queue_.push_back(&job);
+    queue_.push_back(std::move(job));
   }
   // The writer looks again before it waits, so only the first of a group has to wake it.
   if (is_first) arrived_.notify_one();
-  std::unique_lock lock(job.mutex);
-  job.told.wait(lock, [&] { return job.done; });
-  return std::move(job.outcome);
+  return {};
 }
 
 Status SqliteWriter::CheckWritable() const {
@@ -44,23 +66,25 @@ Status SqliteWriter::CheckWritable() const {
 
 void SqliteWriter::Loop() {
   while (true) {
-    std::deque<Job*> group;
+    std::vector<Job> group;
     {
       std::unique_lock lock(mutex_);
       arrived_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (queue_.empty()) return;
+    }
+    // Whoever is about to add to the group gets the processor first: fewer commits when it is busy,
+    // and nothing lost when it is idle.
+    std::this_thread::yield();
+    {
+      const std::lock_guard lock(mutex_);
       group.swap(queue_);
     }
     RunGroup(group);
-    for (Job* job : group) {
-      const std::lock_guard lock(job->mutex);  // the caller's Job dies as soon as it is told
-      job->done = true;
-      job->told.notify_one();
-    }
+    for (Job& job : group) job.told(std::move(job.outcome));
   }
 }
 
-void SqliteWriter::RunGroup(std::deque<Job*>& group) {
+void SqliteWriter::RunGroup(std::vector<Job>& group) {
   Status committed = RunJobs(group);
   if (committed) committed = connection_->Execute("COMMIT");
   if (committed) {
@@ -80,15 +104,15 @@ void SqliteWriter::RunGroup(std::deque<Job*>& group) {
     log_.Error("changes could not be made durable; they were refused",
                {{"error", committed.error().Message()}});
   }
-  for (Job* job : group) {
-    if (job->outcome) job->outcome = Fail(committed.error());
+  for (Job& job : group) {
+    if (job.outcome) job.outcome = Fail(committed.error());
   }
 }
 
-Status SqliteWriter::RunJobs(std::deque<Job*>& group) {
+Status SqliteWriter::RunJobs(std::vector<Job>& group) {
   SIGNET_RETURN_IF_ERROR(CheckWritable());
   SIGNET_RETURN_IF_ERROR(connection_->Execute("BEGIN IMMEDIATE"));
-  for (Job* job : group) SIGNET_RETURN_IF_ERROR(RunInSavepoint(*job));
+  for (Job& job : group) SIGNET_RETURN_IF_ERROR(RunInSavepoint(job));
   return {};
 }
 

@@ -5,11 +5,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/log.h"
 #include "identity/store/sqlite/connection.h"
@@ -26,6 +26,10 @@ class SqliteWriter {
   // queue is full, with the work's own error, or with the commit's.
   Status Run(const std::function<Status(Connection&)>& work);
 
+  // The same without waiting: `told` hears the answer, on the writer's thread after the group's
+  // commit, or at once on the caller's when the work is not taken. It must be quick.
+  void Submit(std::function<Status(Connection&)> work, std::function<void(Status)> told);
+
   // Not a success from the first failed sync on: what the disk holds is no longer known, and a
   // later sync that succeeds says nothing about it. Run() then fails with it at once, until a
   // restart.
@@ -37,16 +41,14 @@ class SqliteWriter {
 
  private:
   struct Job {
-    const std::function<Status(Connection&)>& work;
-    Status outcome;
-    // One waiter each: whoever is told does not queue for a lock with the others.
-    std::mutex mutex{};
-    std::condition_variable told{};
-    bool done = false;
+    std::function<Status(Connection&)> work;
+    std::function<void(Status)> told;
+    Status outcome{};
   };
+  Status Enqueue(Job& job);
   void Loop();
-  void RunGroup(std::deque<Job*>& group);
-  Status RunJobs(std::deque<Job*>& group);
+  void RunGroup(std::vector<Job>& group);
+  Status RunJobs(std::vector<Job>& group);
   Status RunInSavepoint(Job& job);
 
   std::unique_ptr<Connection> connection_;
@@ -54,7 +56,7 @@ class SqliteWriter {
   const Logger& log_;
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
-  std::deque<Job*> queue_;
+  std::vector<Job> queue_;
   bool stopping_ = false;
   Status writable_;
   bool failing_ = false;  // the last group failed; said in the log once

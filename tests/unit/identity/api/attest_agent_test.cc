@@ -130,7 +130,9 @@ struct World : RegistryFixture {
   Metrics metrics;
   const Logger log = Logger::Null();
   FixedAuthority active;
-  Issuer issuer{active, *store,    IssuerSettings{.agent_ttl = seconds(1800)},
+  WorkerPool signers{1, 100};
+  Journal journal{*store, signers};
+  Issuer issuer{active, journal,   IssuerSettings{.agent_ttl = seconds(1800)},
                 clock,  os_random, metrics};
   CountingAttestor* attestor = nullptr;
   std::unique_ptr<NodeAttestors> attestors;

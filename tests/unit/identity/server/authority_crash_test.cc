@@ -37,6 +37,9 @@ class CutStore final : public Store {
     SIGNET_RETURN_IF_ERROR(power_.Take());
     return store_.AppendRecords(records);
   }
+  void SubmitRecords(std::vector<AuditRecord> records, std::function<void(Status)> told) override {
+    told(AppendRecords(records));
+  }
   Result<Revision> LoadRevision() override { return store_.LoadRevision(); }
   Result<std::vector<Entry>> LoadEntries() override { return store_.LoadEntries(); }
   Result<std::vector<Node>> LoadNodes() override { return store_.LoadNodes(); }

@@ -1,6 +1,8 @@
 #include "identity/server/issuer.h"
 
 #include <catch2/catch.hpp>
+#include <future>
+#include <latch>
 
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_random.h"
@@ -41,7 +43,10 @@ struct Fixture {
   test::FakeStore store;
   std::shared_ptr<CountingSigner> signer = std::make_shared<CountingSigner>();
   FixedAuthority active;
-  Issuer issuer{active, store, IssuerSettings{.agent_ttl = seconds(1800)}, clock, random, metrics};
+  WorkerPool signers{1, 100};
+  Journal journal{store, signers};
+  Issuer issuer{active, journal, IssuerSettings{.agent_ttl = seconds(1800)},
+                clock,  random,  metrics};
   ca::PrivateKey key = ca::PrivateKey::Generate(ca::KeyType::kEcP256).value();
 
   Fixture() {
@@ -161,6 +166,54 @@ TEST_CASE("nothing is signed when the journal fails, and every element says so")
   }
   CHECK(f.signer->signatures == 0);
   CHECK(f.issuer.IssueOne(f.Request()));
+}
+
+TEST_CASE("what is issued later is signed by a signer's thread, and only once it is recorded") {
+  Fixture f;
+  std::latch busy(1), go(1);
+  REQUIRE(f.signers.Submit([&] {
+    busy.count_down();
+    go.wait();
+  }));
+  busy.wait();
+  std::promise<std::vector<Result<IssuedSvid>>> answer;
+  const std::vector<IssueRequest> requests = {f.Request(), f.Request("spiffe://example.org")};
+  f.issuer.IssueLater(requests, [&](std::vector<Result<IssuedSvid>> issued) {
+    answer.set_value(std::move(issued));
+  });
+  CHECK(f.store.appends() == 1);
+  CHECK(f.signer->signatures == 0);
+  go.count_down();
+  const auto issued = answer.get_future().get();
+  REQUIRE(issued.size() == 2);
+  CHECK(test::LoadIssuances(f.store, issued[0].value().leaf.SerialHex(), 10).size() == 1);
+  CHECK(issued[1].error().reason == ca::kProfileRefused);
+  CHECK(f.signer->signatures == 1);
+}
+
+TEST_CASE("what was to be issued later is not signed when the journal or the signers refuse") {
+  Fixture f;
+  const auto issue = [&] {
+    std::promise<Error> answer;
+    const auto request = f.Request();
+    f.issuer.IssueLater({&request, 1}, [&](const std::vector<Result<IssuedSvid>>& issued) {
+      answer.set_value(issued.at(0).error());
+    });
+    return answer.get_future().get();
+  };
+  f.store.FailNextAppend({Code::kUnavailable, kStoreFull, "disk full"});
+  CHECK(issue().reason == kStoreFull);
+  std::latch busy(1), go(1);
+  REQUIRE(f.signers.Submit([&] {
+    busy.count_down();
+    go.wait();
+  }));
+  busy.wait();
+  while (f.signers.Submit([] {})) {
+  }
+  CHECK(issue().reason == kServerBusy);
+  CHECK(f.signer->signatures == 0);
+  go.count_down();
 }
 
 TEST_CASE("nothing is recorded or signed without an authority, or after its end") {

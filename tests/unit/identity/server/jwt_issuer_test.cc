@@ -1,6 +1,7 @@
 #include "identity/server/jwt_issuer.h"
 
 #include <catch2/catch.hpp>
+#include <future>
 
 #include "identity/server/issuer.h"
 #include "identity/svid/jwt_svid.h"
@@ -40,8 +41,10 @@ struct Fixture {
   test::FakeStore store;
   std::shared_ptr<CountingSigner> signer = std::make_shared<CountingSigner>();
   FixedAuthority active;
-  JwtIssuer issuer{active, store,  JwtIssuerSettings{.issuer = "https://idp.example"},
-                   clock,  random, metrics};
+  WorkerPool signers{1, 100};
+  Journal journal{store, signers};
+  JwtIssuer issuer{active, journal, JwtIssuerSettings{.issuer = "https://idp.example"},
+                   clock,  random,  metrics};
 
   Fixture() {
     active.authority = ca::JwtAuthority::Create("kid-1", clock.Now() + hours(24), signer).value();
@@ -54,6 +57,13 @@ struct Fixture {
     request.entry_revision = 3;
     request.requested_by = "spiffe://example.org/spire/agent/x";
     return request;
+  }
+  // Waits for the signer's thread.
+  Result<IssuedJwt> Issue(const JwtIssueRequest& request) const {
+    std::promise<Result<IssuedJwt>> answer;
+    issuer.IssueLater(request,
+                      [&](Result<IssuedJwt> issued) { answer.set_value(std::move(issued)); });
+    return answer.get_future().get();
   }
   JwtSvid Verify(const std::string& token) const {
     const auto domain = TrustDomain::Parse("example.org").value();
@@ -74,7 +84,7 @@ struct Fixture {
 
 TEST_CASE("a JWT-SVID says what was asked, and its journal row says who, what and by which key") {
   Fixture f;
-  const auto issued = f.issuer.Issue(f.Request());
+  const auto issued = f.Issue(f.Request());
   REQUIRE(issued);
   const auto svid = f.Verify(issued->token);
   CHECK(svid.id.ToString() == "spiffe://example.org/w");
@@ -102,7 +112,7 @@ TEST_CASE("a token that states its id states the one of its journal row") {
   Fixture f;
   auto request = f.Request();
   request.state_token_id = true;
-  const auto svid = f.Verify(f.issuer.Issue(request).value().token);
+  const auto svid = f.Verify(f.Issue(request).value().token);
   CHECK(svid.claims_json.find("\"jti\":\"" + f.Rows().front().serial + "\"") != std::string::npos);
 }
 
@@ -110,21 +120,21 @@ TEST_CASE("a JWT-SVID that would outlive its authority is cut and counted") {
   Fixture f;
   auto request = f.Request();
   request.ttl = seconds(2147483647);
-  CHECK(f.issuer.Issue(request).value().expires_at == f.clock.Now() + hours(24));
+  CHECK(f.Issue(request).value().expires_at == f.clock.Now() + hours(24));
   CHECK(f.Counted("signet_server_jwt_svids_shortened_total", 1));
   f.clock.Advance(hours(24));
-  CHECK(f.issuer.Issue(request).error().reason == ca::kJwtAuthorityExpired);
+  CHECK(f.Issue(request).error().reason == ca::kJwtAuthorityExpired);
 }
 
 TEST_CASE("nothing is signed that the journal did not take, or without audience or authority") {
   Fixture f;
   f.store.FailNextAppend({Code::kUnavailable, kStoreFull, {}});
-  CHECK(f.issuer.Issue(f.Request()).error().reason == kStoreFull);
+  CHECK(f.Issue(f.Request()).error().reason == kStoreFull);
   auto request = f.Request();
   request.audience = {""};
-  CHECK(f.issuer.Issue(request).error().reason == ca::kJwtClaimsRefused);
+  CHECK(f.Issue(request).error().reason == ca::kJwtClaimsRefused);
   f.active.authority = nullptr;
-  CHECK(f.issuer.Issue(f.Request()).error().reason == kNoActiveAuthority);
+  CHECK(f.Issue(f.Request()).error().reason == kNoActiveAuthority);
   CHECK(f.signer->signatures == 0);
   CHECK(f.Rows().empty());
   CHECK(f.Counted("signet_server_jwt_svids_refused_total", 3));
