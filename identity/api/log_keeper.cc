@@ -14,8 +14,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kKeyName = "audit-log";
 constexpr auto kCheckpointInterval = std::chrono::minutes(1);
-constexpr std::size_t kRefusalKinds = 256;  // between two turns; more are only counted
-constexpr std::size_t kRefusalText = 512;   // bytes of what a caller named
+constexpr std::size_t kRefusalText = 512;  // bytes of what a caller named
 constexpr std::size_t kHeadFileBytes = 4096;
 
 std::string Clip(std::string_view text) { return std::string(text.substr(0, kRefusalText)); }
@@ -67,26 +66,34 @@ RefusalLog::RefusalLog(const Clock& clock, Metrics& metrics)
                                "Refusals that the log only counts: too many kinds at once.")) {}
 
 void RefusalLog::Add(const Actor& actor, std::string_view object, std::string_view why) {
-  Kind kind{actor.name, Clip(object), Clip(why)};
+  const Gathered::Kind kind{actor.name, Clip(object), Clip(why)};
   const std::lock_guard lock(mutex_);
-  if (const auto found = counts_.find(kind); found != counts_.end()) {
-    ++found->second;
-  } else if (counts_.size() < kRefusalKinds) {
-    counts_.emplace(std::move(kind), 1);
+  AddLocked(kind, 1);
+}
+
+void RefusalLog::AddLocked(const Gathered::Kind& kind, std::uint64_t count) {
+  if (const auto found = gathered_.counts.find(kind); found != gathered_.counts.end()) {
+    found->second += count;
+  } else if (gathered_.counts.size() < kRefusalKinds) {
+    gathered_.counts.emplace(kind, count);
   } else {
-    ++beyond_;
-    dropped_.Add();
+    gathered_.beyond += count;
+    dropped_.Add(static_cast<double>(count));
   }
 }
 
-std::vector<AuditRecord> RefusalLog::Take() {
-  std::map<Kind, std::uint64_t> counts;
-  std::uint64_t beyond = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    counts.swap(counts_);
-    std::swap(beyond, beyond_);
-  }
+RefusalLog::Gathered RefusalLog::Take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(gathered_, {});
+}
+
+void RefusalLog::PutBack(const Gathered& gathered) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [kind, count] : gathered.counts) AddLocked(kind, count);
+  gathered_.beyond += gathered.beyond;
+}
+
+std::vector<AuditRecord> RefusalLog::RecordsOf(const Gathered& gathered) const {
   std::vector<AuditRecord> records;
   const auto add = [&](std::string actor, std::string object, const std::string& why,
                        std::uint64_t count) {
@@ -98,11 +105,12 @@ std::vector<AuditRecord> RefusalLog::Take() {
     record.detail =
         Json{{"why", why}, {"count", count}}.dump(-1, ' ', false, Json::error_handler_t::replace);
   };
-  for (const auto& [kind, count] : counts) {
+  for (const auto& [kind, count] : gathered.counts) {
     const auto& [actor, object, why] = kind;
     add(actor, object, why, count);
   }
-  if (beyond > 0) add("several", "", "too many kinds of refusals at once to tell apart", beyond);
+  if (gathered.beyond > 0)
+    add("several", "", "too many kinds of refusals at once to tell apart", gathered.beyond);
   return records;
 }
 
@@ -166,8 +174,12 @@ Status LogKeeper::CompareWithHeadFile() {
 }
 
 Status LogKeeper::Tick() {
-  if (const auto refused = refusals_.Take(); !refused.empty())
-    SIGNET_RETURN_IF_ERROR(store_.AppendRecords(refused));
+  if (const auto refused = refusals_.Take(); !refused.empty()) {
+    if (Status recorded = store_.AppendRecords(refusals_.RecordsOf(refused)); !recorded) {
+      refusals_.PutBack(refused);
+      return recorded;
+    }
+  }
   const auto now = clock_.SteadyNow();
   if (now < next_) return {};
   SIGNET_TRY([[maybe_unused]] const auto checkpoint, MakeCheckpoint());

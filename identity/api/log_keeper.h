@@ -23,22 +23,33 @@ namespace signet::identity {
 
 inline constexpr Reason kLogOlder{"the log is older than its last checkpoint"};
 
+// Of so many kinds the log tells refusals apart in one turn.
+inline constexpr std::size_t kRefusalKinds = 256;
+
 // Refusals since the last turn, told apart by who, what and why; of one kind only the number.
 class RefusalLog {
  public:
   RefusalLog(const Clock& clock, Metrics& metrics);
   // `actor` by verified facts, `object` the method or the thing asked for.
   void Add(const Actor& actor, std::string_view object, std::string_view why);
-  // Takes what was added.
-  std::vector<AuditRecord> Take();
+  // What was added, by kind; what there was no room for is only counted.
+  struct Gathered {
+    using Kind = std::tuple<std::string, std::string, std::string>;  // who, what, why
+    std::map<Kind, std::uint64_t> counts;
+    std::uint64_t beyond = 0;
+    bool empty() const { return counts.empty() && beyond == 0; }
+  };
+  Gathered Take();
+  // What could not be recorded: it counts as added, within the same bound.
+  void PutBack(const Gathered& gathered);
+  std::vector<AuditRecord> RecordsOf(const Gathered& gathered) const;
 
  private:
-  using Kind = std::tuple<std::string, std::string, std::string>;
+  void AddLocked(const Gathered::Kind& kind, std::uint64_t count);
   const Clock& clock_;
   Counter& dropped_;
   std::mutex mutex_;
-  std::map<Kind, std::uint64_t> counts_;
-  std::uint64_t beyond_ = 0;  // of kinds there was no room for
+  Gathered gathered_;
 };
 
 class LogKeeper {
@@ -61,6 +72,7 @@ class LogKeeper {
 
   RefusalLog& refusals() { return refusals_; }
   // Records refusals; signs a checkpoint when a minute has passed and anything was recorded.
+  // Refusals that cannot be recorded are kept for the next turn.
   Status Tick();
   // Signs the head now, unless it is signed already.
   Result<LogCheckpoint> MakeCheckpoint();
