@@ -29,7 +29,7 @@ SlotView AuthorityKeeper::Show(std::string_view type) const {
 Result<ca::AuthoritySlot> AuthorityKeeper::PrepareNext(std::string_view type, const Actor& by) {
   State& state = *state_;
   const std::lock_guard turn(state.tick_mutex);
-  const WallTime now = std::chrono::floor<std::chrono::seconds>(state.clock.Now());
+  const WallTime now = state.clock.Now();
   SIGNET_TRY(const std::string id, state.Prepare(type, now, by));
   SIGNET_RETURN_IF_ERROR(state.PublishPrepared());
   return FindRecord(state.records, type, id)->slot;

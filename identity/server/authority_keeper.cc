@@ -195,7 +195,7 @@ std::vector<ca::AuthoritySlot> AuthorityKeeper::State::SlotsOf(std::string_view 
 
 Status AuthorityKeeper::State::Tick() {
   const std::lock_guard turn(tick_mutex);
-  const WallTime now = std::chrono::floor<std::chrono::seconds>(clock.Now());
+  const WallTime now = clock.Now();
   Status first;
   const auto attempt = [&](Status status, const char* what) {
     if (status) return;
@@ -223,8 +223,10 @@ Result<std::string> AuthorityKeeper::State::Prepare(std::string_view type, WallT
                                                     const Actor& by) {
   const std::string key_id = ChooseKeyId(type, records);
   Usable made;
-  SIGNET_TRY(AuthorityRecord record,
-             type == kX509Authority ? MakeX509(key_id, now, &made) : MakeJwt(key_id, now, &made));
+  // Certificates and the journal say whole seconds; when what is due is decided exactly.
+  const WallTime issued_at = std::chrono::floor<std::chrono::seconds>(now);
+  SIGNET_TRY(AuthorityRecord record, type == kX509Authority ? MakeX509(key_id, issued_at, &made)
+                                                            : MakeJwt(key_id, issued_at, &made));
   std::vector<AuthorityRecord> changed;
   // A prepared authority whose key was just replaced is one no longer.
   for (const AuthorityRecord& other : records) {

@@ -123,6 +123,50 @@ TEST_CASE("12 hours of suspend, and a day's step ahead, are healed by the next t
   }
 }
 
+TEST_CASE(
+    "authorities of a few seconds are prepared, taken into use and forced at the exact moment") {
+  using std::chrono::milliseconds;
+  test::FakeClock clock;
+  OsRandom random;
+  Metrics metrics;
+  const Logger log = Logger::Null();
+  AuthoritySettings settings;
+  settings.ca_ttl = seconds(6);
+  ca::MemoryKeyStore keys;
+  test::FakeStore store;
+  const auto registry = Registry::Load(store, kTrustDomain, clock, random).value();
+  const auto keeper =
+      AuthorityKeeper::Start(store, *registry, keys, settings, clock, random, log, metrics).value();
+  const auto start = clock.Now();
+  const auto first = keeper->Active();
+  std::optional<WallTime> prepared;
+  bool holds = false;
+  keeper->SetAcknowledgementSource([&](const std::string&, Revision) {
+    return Acknowledgement{.all = holds, .acknowledged = 0, .live = 1, .waiting_for = {"a"}};
+  });
+  const auto x509_slots = [&] {
+    return std::ranges::count_if(keeper->Slots(),
+                                 [](const auto& slot) { return slot.type == kX509Authority; });
+  };
+  while (keeper->Active() == first && clock.Now() < first->certificate().not_after()) {
+    clock.Advance(milliseconds(10));
+    REQUIRE(keeper->Tick());
+    if (!prepared && x509_slots() == 2) prepared = clock.Now();
+  }
+  // At half of its life; and as nobody acknowledged, at its last moment, a twelfth before the end.
+  REQUIRE(prepared);
+  CHECK(*prepared - start == milliseconds(3010));
+  CHECK(clock.Now() - start == milliseconds(5510));
+  holds = true;
+  const auto second = keeper->Active();
+  while (keeper->Active() == second && clock.Now() < second->certificate().not_after()) {
+    clock.Advance(milliseconds(10));
+    REQUIRE(keeper->Tick());
+  }
+  // The second was made at 3.01 s and says 3 s: five sixths of six seconds later is 8 s.
+  CHECK(clock.Now() - start == milliseconds(8010));
+}
+
 TEST_CASE("a day's step back is said at once, changes nothing, and is forgotten when mended") {
   World w;
   w.clock.Advance(hours(2));
