@@ -17,6 +17,7 @@ constexpr std::size_t kPruneBatch = 1000;  // nodes at a time, as SPIRE's defaul
 Housekeeping::Housekeeping(const HousekeepingParts& parts, std::chrono::seconds ca_ttl,
                            const Clock& clock, const Logger& log)
     : parts_(parts),
+      system_([folder = parts.data_dir] { return RoomOf(folder); }, clock),
       tick_(std::min<Duration>(seconds(10), Duration(ca_ttl) / 60)),
       clock_(clock),
       log_(log),
@@ -64,6 +65,8 @@ void Housekeeping::Turn(SteadyTime now) {
   const auto logged = parts_.log_keeper.Tick();
   if (!logged) log_.Error("the log was not kept", {{"error", logged.error().Message()}});
   parts_.health.Report("log", logged);
+  parts_.health.Report("disk", system_.CheckDisk());
+  parts_.health.Report("clock", system_.CheckClock());
   parts_.connections.Reap();
   parts_.end_overdue_attestations();
   if (now >= next_prune_) {

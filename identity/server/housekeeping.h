@@ -19,6 +19,7 @@
 #include "identity/server/authority_keeper.h"
 #include "identity/server/health_board.h"
 #include "identity/server/server_identity.h"
+#include "identity/server/system_watch.h"
 #include "net/tls_front.h"
 
 namespace signet::identity {
@@ -31,6 +32,7 @@ struct HousekeepingParts {
   ConnectionTable& connections;
   net::TlsFront& front;
   HealthBoard& health;
+  std::string data_dir;
   std::function<void()> end_overdue_attestations;
   NodePruning node_pruning;
 };
@@ -53,6 +55,7 @@ class Housekeeping {
   bool MayStay(const net::PeerIdentity& peer, std::set<std::string>* doubtful) const;
 
   const HousekeepingParts parts_;
+  SystemWatch system_;
   const Duration tick_;
   const Clock& clock_;
   const Logger& log_;

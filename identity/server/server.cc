@@ -271,7 +271,8 @@ Status Server::State::Listen() {
                  limits, clock, log, metrics));
   housekeeping = std::make_unique<Housekeeping>(
       HousekeepingParts{*registry, *keeper, *identity, *log_keeper, connections, *front, board,
-                        [this] { agents->EndOverdueAttestations(); }, config.node_pruning},
+                        config.data_dir, [this] { agents->EndOverdueAttestations(); },
+                        config.node_pruning},
       config.ca_ttl, clock, log);
   ExportMetrics();
   if (config.metrics) {
