@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 #include "google/rpc/status.pb.h"
@@ -223,6 +224,18 @@ struct FakeSpireServer::State final : agent_api::Agent::Service,
       grpc::ServerReaderWriter<sync_api::SubscribeResponse, sync_api::SubscribeRequest>* stream) {
     sync_api::SubscribeRequest first;
     if (!stream->Read(&first) || !first.has_hello()) return {grpc::INVALID_ARGUMENT, "hello"};
+    {
+      const std::lock_guard lock(mutex);
+      if (crossing) {
+        denial = *crossing;
+        ++revision;
+        sync_api::SubscribeResponse denied;
+        denied.mutable_denied()->set_reason("told so by a test");
+        stream->Write(FullBatch());
+        stream->Write(denied);
+        return Denied();
+      }
+    }
     std::thread reader([this, stream] {
       sync_api::SubscribeRequest request;
       while (stream->Read(&request)) {
@@ -282,6 +295,7 @@ struct FakeSpireServer::State final : agent_api::Agent::Service,
   std::map<std::string, identity::Bundle> foreign;
   std::map<std::string, types::Entry> entries;
   Denial denial = Denial::PermissionDeniedDetails_Reason_UNKNOWN;
+  std::optional<Denial> crossing;
   bool token_used = false, refuse_to_mint = false, away = false, truthful = true;
   std::chrono::milliseconds pause{0};
   std::uint64_t revision = 1, acknowledged = 0;
@@ -371,6 +385,11 @@ void FakeSpireServer::Deny(Denial reason) {
   const std::lock_guard lock(state_->mutex);
   state_->denial = reason;
   state_->changed.notify_all();
+}
+
+void FakeSpireServer::DenyBehindBatch(Denial reason) {
+  const std::lock_guard lock(state_->mutex);
+  state_->crossing = reason;
 }
 
 void FakeSpireServer::RefuseToMint(bool refuse) {

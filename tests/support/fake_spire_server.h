@@ -51,6 +51,9 @@ class FakeSpireServer {
   void PushDigest(bool truthful);
   // From now on each authorized call fails so, and push streams get Denied.
   void Deny(spire::api::types::PermissionDeniedDetails::Reason reason);
+  // The next push stream gets a revision, Denied and its end at once, so that the acknowledgement
+  // crosses them.
+  void DenyBehindBatch(spire::api::types::PermissionDeniedDetails::Reason reason);
   // BatchNewX509SVID fails with INTERNAL.
   void RefuseToMint(bool refuse);
   // BatchNewX509SVID fails with RESOURCE_EXHAUSTED and asks for this pause; zero: no more.

@@ -367,6 +367,16 @@ TEST_CASE("a banned agent erases what it holds, ends its streams, and says so by
   CHECK_FALSE(std::filesystem::exists(world.config.socket));
 }
 
+TEST_CASE("a ban that crosses an acknowledgement is heard all the same") {
+  World world;
+  world.StartAgent();
+  world.server.DenyBehindBatch(Denial::AGENT_BANNED);
+  world.server.GoAway();
+  world.server.ComeBack();
+  CHECK(world.WaitForEnd() == ExitCode::kDenied);
+  CHECK_FALSE(std::filesystem::exists(world.config.data_dir + "/node.sealed"));
+}
+
 TEST_CASE("the same when the server has no push") {
   FakeServerOptions options;
   options.push = false;
