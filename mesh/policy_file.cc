@@ -72,7 +72,7 @@ class FileReader {
       const RequestPolicy policy = outbound ? RequestPolicy::ReadExpected(map, scope, problems_)
                                             : RequestPolicy::Read(map, scope, problems_);
       Add(name, policy, map);
-      for (const char* key : {"routes", "backends"}) (void)map.Ignore(key);
+      for (const char* key : {"routes", "backends", "rate_limits"}) (void)map.Ignore(key);
       if (!is_proxy) map.Finish();
     }
   }

@@ -36,6 +36,18 @@ bool SameTargets(const Plan& a, const Plan& b) {
   return texts(a) == texts(b);
 }
 
+// Limits that stay the same go on where they are, over all workers.
+std::shared_ptr<RateLimiter> LimiterOf(const ListenerConfig& listener, const Plan* before) {
+  const mesh::RateLimits& limits = listener.traffic.rate_limits;
+  if (!limits.any()) return nullptr;
+  if (before != nullptr)
+    for (const auto& each : before->listeners)
+      if (KeyOf(each->config) == KeyOf(listener) && each->limiter &&
+          each->limiter->limits() == limits)
+        return each->limiter;
+  return std::make_shared<RateLimiter>(limits);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> config,
@@ -175,6 +187,7 @@ std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
       return last[address.ToString()];
     };
     if (listener.has_forward()) each->targets = resolve(listener.forward);
+    each->limiter = LimiterOf(listener, plan_.get());
     each->backends = PlanBackends(listener, resolve);
     plan->listeners.push_back(std::move(each));
   }

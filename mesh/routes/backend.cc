@@ -9,6 +9,8 @@
 namespace signet::mesh {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr std::size_t kMaxNameBytes = 64;
 constexpr std::uint32_t kMaxWeight = 10'000;
 
@@ -33,6 +35,15 @@ class BackendReader {
     const std::string path = fmt::format("{}.backends[{}]", scope_.path, index);
     const RequestPolicy expect = ReadExpect(config_, path);
     ReadEndpoints(path, expect);
+    ReadBalancing();
+    if (auto map = config_.Map("outlier_detection")) ReadOutlierDetection(*map);
+    if (auto map = config_.Map("circuit_breakers")) ReadCircuitBreakers(*map);
+    if (auto map = config_.Map("retry_budget")) {
+      backend_.retry.percent = static_cast<int>(map->Int("percent", 20, 0, 100));
+      backend_.retry.min_per_second = static_cast<int>(map->Int("min_per_second", 3, 0, 1000));
+      map->Finish();
+    }
+    backend_.panic_threshold = static_cast<int>(config_.Int("panic_threshold", 50, 0, 100));
     config_.Finish();
     return std::move(backend_);
   }
@@ -79,6 +90,52 @@ class BackendReader {
       backend_.endpoints.push_back(std::move(endpoint));
       map.Finish();
     }
+  }
+
+  void ReadBalancing() {
+    const std::string policy = config_.String("lb_policy", "LEAST_REQUEST");
+    if (policy == "ROUND_ROBIN")
+      backend_.lb_policy = LbPolicy::kRoundRobin;
+    else if (policy == "RING_HASH")
+      backend_.lb_policy = LbPolicy::kRingHash;
+    else if (policy != "LEAST_REQUEST")
+      config_.Problem("lb_policy",
+                      fmt::format("'{}' is not a way to balance", EscapeForLog(policy, 40)),
+                      "LEAST_REQUEST, ROUND_ROBIN or RING_HASH");
+    const bool hashes = backend_.lb_policy == LbPolicy::kRingHash;
+    auto hash = config_.Map("hash_policy");
+    if (hash && !hashes)
+      config_.Problem("hash_policy", "only RING_HASH asks for a key", "leave it out");
+    if (hash) {
+      backend_.hash.header = hash->String("header", "");
+      for (char& c : backend_.hash.header)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+      hash->Finish();
+    }
+    if (hashes && scope_.tls && backend_.hash.header.empty())
+      config_.Problem("lb_policy",
+                      "RING_HASH without a header goes by the caller's identity, and outbound "
+                      "there is one caller",
+                      "hash_policy: {header: x-user}");
+  }
+
+  void ReadOutlierDetection(ConfigMap& map) {
+    OutlierDetection& outlier = backend_.outlier;
+    outlier.consecutive_5xx = static_cast<int>(map.Int("consecutive_5xx", 5, 0, 1000));
+    outlier.base_ejection_time = map.Duration("base_ejection_time", 30s, 100ms, 1h);
+    outlier.max_ejection_time =
+        map.Duration("max_ejection_time", std::max<Duration>(300s, outlier.base_ejection_time),
+                     outlier.base_ejection_time, 24h);
+    map.Finish();
+  }
+
+  void ReadCircuitBreakers(ConfigMap& map) {
+    const auto limit = [&map](std::string_view key) {
+      return static_cast<std::size_t>(map.Int(key, 0, 1, 1'000'000));
+    };
+    backend_.circuit.max_requests = limit("max_requests");
+    backend_.circuit.max_pending_requests = limit("max_pending_requests");
+    map.Finish();
   }
 
   ConfigMap& config_;

@@ -1,6 +1,6 @@
 // Where routes lead: a backend is a list of endpoints, each with an address, a weight and, where it
-// is called by mutual TLS, the identities it may have. Values only; balancing over them is the
-// proxy's.
+// is called by mutual TLS, the identities it may have; and how requests are spread over them, in
+// the words of Envoy's clusters. Values only; balancing is the proxy's.
 //
 // Threads: values.
 #pragma once
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "mesh/request_policy.h"
 
 namespace signet::mesh {
@@ -24,9 +25,49 @@ struct Endpoint {
   int line = 0;
 };
 
+enum class LbPolicy : std::uint8_t {
+  kLeastRequest,  // of two drawn at random, the one with less to wait for (peak EWMA)
+  kRoundRobin,    // smooth and weighted
+  kRingHash,      // by a key of the request
+};
+
+// Of kRingHash. A request without the header is spread at random.
+struct HashPolicy {
+  std::string header;  // in lower case; empty: the caller's identity
+};
+
+// An endpoint that fails `consecutive_5xx` times in a row is left out for base_ejection_time, twice
+// that the next time, and so on up to max_ejection_time.
+struct OutlierDetection {
+  int consecutive_5xx = 5;  // 0: never
+  Duration base_ejection_time = std::chrono::seconds(30);
+  Duration max_ejection_time = std::chrono::seconds(300);
+};
+
+// Of the whole backend in this proxy. 0: no limit.
+struct CircuitBreakers {
+  std::size_t max_requests = 0;          // in progress
+  std::size_t max_pending_requests = 0;  // of these, waiting for a connection
+};
+
+// Retries are at most `percent` of the requests of the last ten seconds and min_per_second each
+// second.
+struct RetryBudget {
+  int percent = 20;
+  int min_per_second = 3;
+};
+
 struct Backend {
   std::string name;
   std::vector<Endpoint> endpoints;  // addresses differ
+  LbPolicy lb_policy = LbPolicy::kLeastRequest;
+  HashPolicy hash;
+  OutlierDetection outlier;
+  CircuitBreakers circuit;
+  RetryBudget retry;
+  // When fewer than this percentage of the endpoints are well, all are asked: what few are left
+  // would only fall next.
+  int panic_threshold = 50;
 };
 
 struct BackendScope {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <functional>
+#include <cmath>
 
 #include "base/log.h"
 
@@ -46,7 +46,7 @@ std::optional<Share> ParsePercentage(std::string_view text) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
   if (error != std::errc() || stop != text.data() + text.size() || !(percent >= 0) || percent > 100)
     return std::nullopt;
-  return static_cast<Share>(percent * (kAllShare / 100.0) + 0.5);
+  return static_cast<Share>(std::lround(percent * (kAllShare / 100.0)));
 }
 
 // Reads one rule; the order is that of the struct.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <tuple>
 
+#include "base/stable_sort.h"
 #include "mesh/rule_match.h"
 
 namespace signet::mesh {
@@ -100,9 +101,10 @@ void RouteTable::Add(const HttpRoute& route) {
 
 void RouteTable::Sort(Host* host) {
   const auto sort = [](Entries* entries) {
-    std::ranges::stable_sort(*entries, [](const Entry& a, const Entry& b) {
-      return Precedence(*a.match) > Precedence(*b.match);
-    });
+    // The last is to be the first: reversed before and after, equal ones keep their order.
+    std::ranges::reverse(*entries);
+    StableSortBy(*entries, [](const Entry& entry) { return Precedence(*entry.match); });
+    std::ranges::reverse(*entries);
   };
   for (auto& [path, entries] : host->exact) sort(&entries);
   for (auto& [path, entries] : host->prefix) sort(&entries);

@@ -25,6 +25,7 @@ HttpRoute RouteToAll(const Backend& backend, const ConfigMap& place) {
 
 Traffic ReadTraffic(ConfigMap& listener, const TrafficScope& scope, ConfigProblems* problems) {
   Traffic traffic;
+  traffic.rate_limits = ReadRateLimits(listener);
   traffic.backends = ReadBackends(listener, {scope.listener, scope.path, scope.tls}, problems);
   std::set<std::string> names;
   for (const Backend& backend : traffic.backends) names.insert(backend.name);

@@ -9,6 +9,7 @@
 
 #include "net/address.h"
 #include "proxy/config.h"
+#include "proxy/route/rate_limiter.h"
 #include "proxy/upstream/backend_plan.h"
 
 namespace signet::proxy {
@@ -17,6 +18,7 @@ struct ListenerPlan {
   ListenerConfig config;
   std::vector<net::SocketAddress> targets;  // of `forward`; empty: it does not resolve now
   std::vector<BackendPlan> backends;
+  std::shared_ptr<RateLimiter> limiter;  // null: no limits; stays while they do
 };
 
 struct Plan {

@@ -192,7 +192,7 @@ void Worker::MakeClientContexts(Lane* lane) const {
 void Worker::FollowBackends(Lane* lane) const {
   if (!lane->backends && !lane->plan->backends.empty())
     lane->backends = std::make_shared<LaneBackends>();
-  if (lane->backends) lane->backends->Follow(*lane->plan, *lane);
+  if (lane->backends) lane->backends->Follow(*lane->plan, *lane, workers_, loop_->now());
 }
 
 std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane, Alpn alpn) const {

@@ -25,6 +25,8 @@ int StatusOfEnd(RequestEnd end) {
       return 408;
     case RequestEnd::kNoRoute:
       return 404;
+    case RequestEnd::kRateLimited:
+      return 429;
     default:
       return 503;
   }
@@ -40,6 +42,8 @@ int GrpcStatusOf(int status) {
     case 404:
     case 405:
       return 12;
+    case 429:
+      return 8;  // the table says 14; a limit is what 8 names
     default:
       return 14;
   }
@@ -75,7 +79,8 @@ std::string_view RequestEndName(RequestEnd end) {
                                                                 "request_timeout",
                                                                 "no_route",
                                                                 "redirected",
-                                                                "fault_injected"};
+                                                                "fault_injected",
+                                                                "rate_limited"};
   return kNames[static_cast<std::size_t>(end)];
 }
 
@@ -111,6 +116,12 @@ bool Exchange::Start() {
     Over(verdict.end, verdict.reason);
     return false;
   }
+  if (const auto wait = host_.OverRate()) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
+    Answer(429, "too many requests", {"retry-after", fmt::format("{}", seconds)});
+    Over(RequestEnd::kRateLimited, "rate_limits");
+    return false;
+  }
   if (const CallerFields* caller = host_.caller_fields(); caller != nullptr)
     caller->AddTo(&request_.fields);
   route_ = host_.RouteOf(judged_fields_, *this);
@@ -125,7 +136,7 @@ bool Exchange::BeginRoute() {
 }
 
 bool Exchange::SetOut() {
-  if (const auto answer = route_->Abort(request_)) return AnswerOf(*answer);
+  if (const auto answer = route_->Abort()) return AnswerOf(*answer);
   if (route_->edits_request()) {
     as_judged_ = std::make_unique<const RequestHead>(request_);
     route_->EditRequest(&request_);
@@ -133,17 +144,48 @@ bool Exchange::SetOut() {
   route_->BeginMirrors(request_, host_.NeedOf(request_), request_whole_ && early_body_.empty());
   if (!early_body_.empty()) route_->CopyData(early_body_);
   if (request_whole_) route_->CopyEnd(early_trailers_);
+  keeps_body_ = route_->retries();
   Ask(false);
   return !over_;
 }
 
 bool Exchange::AnswerOf(const RouteAnswer& answer) {
-  Answer(answer.status, answer.detail, answer.location, answer.grpc_status);
+  const bool redirects = !answer.location.empty();
+  Answer(answer.status, answer.detail,
+         redirects ? Fields::Field{"location", answer.location} : Fields::Field{},
+         answer.grpc_status);
   Over(answer.end, answer.detail);
   return false;
 }
 
+bool Exchange::Retry(bool untouched) {
+  if (!keeps_body_ || response_begun_ || down_ == nullptr) return false;
+  if (!untouched && !IsIdempotent(request_.method)) return false;
+  if (early_body_.size() > kMaxKeptBody) return false;
+  if (std::exchange(waiting_, false)) upstreams().Withdraw(*this);
+  if (!route_->TryRetry()) return false;
+  if (up_ != nullptr) std::exchange(up_, nullptr)->Reset(StreamFault::kCancelled);
+  return true;
+}
+
+bool Exchange::RetryStatus(const ResponseHead& head) {
+  return keeps_body_ && route_->RetriesOn(head.status) && Retry(false);
+}
+
+void Exchange::KeepBody(std::string_view data) {
+  if (!keeps_body_) return;
+  keeps_body_ = early_body_.size() + data.size() <= kMaxKeptBody;
+  if (keeps_body_)
+    early_body_.append(data);
+  else
+    std::string().swap(early_body_);
+}
+
 void Exchange::OnRouteTimeout(Limit which) {
+  if (!response_begun_) {
+    route_->Answered(false);
+    if (which == Limit::kTry && Retry(up_ == nullptr)) return;
+  }
   Cut(RequestEnd::kUpstreamTimeout,
       which == Limit::kRequest ? "timeouts.request" : "timeouts.backendRequest");
 }
@@ -182,10 +224,13 @@ void Exchange::Cut(RequestEnd end, std::string_view detail) {
 void Exchange::OnUpstream(ClientCodec& codec, bool reused) {
   waiting_ = false;
   reused_ = reused;
+  if (route_) route_->Connected();
   const bool end = request_whole_ && early_body_.empty() && early_trailers_.empty();
   up_ = &codec.Open(request_, end, up_events_);
   if (end) return;
-  if (!early_body_.empty()) up_->SendData(std::exchange(early_body_, {}));
+  if (early_body_.size() > kMaxKeptBody) keeps_body_ = false;
+  if (!early_body_.empty()) up_->SendData(early_body_);
+  if (!keeps_body_) std::string().swap(early_body_);
   if (request_whole_)
     up_->SendEnd(early_trailers_);
   else if (up_->buffered() <= kStreamHighWater)
@@ -194,6 +239,8 @@ void Exchange::OnUpstream(ClientCodec& codec, bool reused) {
 
 void Exchange::OnNoUpstream(const UpstreamFailure& failure) {
   waiting_ = false;
+  if (route_ && failure.end != RequestEnd::kUpstreamOverload) route_->Answered(false);
+  if (Retry(true)) return;
   Answer(StatusOfEnd(failure.end), "the upstream does not answer");
   Over(failure.end, failure.why);
 }
@@ -212,6 +259,8 @@ void Exchange::OnUpstreamFault(StreamFault fault) {
     tried_again_ = true;
     return Ask(true);
   }
+  if (route_ && fault != StreamFault::kRefused) route_->Answered(false);
+  if (Retry(fault == StreamFault::kRefused)) return;
   const RequestEnd end =
       fault == StreamFault::kTimeout ? RequestEnd::kUpstreamTimeout : RequestEnd::kUpstreamBroken;
   if (down_ != nullptr) {
@@ -234,6 +283,7 @@ void Exchange::OnRequestData(std::string_view data) {
     early_body_.append(data);
     return;
   }
+  KeepBody(data);
   up_->SendData(data);
   if (up_ != nullptr && up_->buffered() <= kStreamHighWater) GiveBackRequest();
 }
@@ -244,10 +294,8 @@ void Exchange::OnRequestEnd(const Fields& trailers) {
   Fields passed = trailers;
   StripIdentityFields(&passed);
   if (route_) route_->CopyEnd(passed);
-  if (up_ != nullptr)
-    up_->SendEnd(passed);
-  else
-    early_trailers_ = std::move(passed);
+  if (up_ != nullptr) up_->SendEnd(passed);
+  if (up_ == nullptr || keeps_body_) early_trailers_ = std::move(passed);
 }
 
 void Exchange::OnCallerGone(StreamFault fault) {
@@ -269,6 +317,13 @@ void Exchange::OnResponseHead(ResponseHead head) {
   if (down_ == nullptr) return;
   StripIdentityFields(&head.fields);
   if (head.informational()) return down_->SendHead(head, false);
+  if (route_) {
+    constexpr int kUnavailable = 14;
+    route_->Answered(head.status < 500 && ReadGrpcStatus(head.fields) != kUnavailable);
+    if (RetryStatus(head)) return;
+    keeps_body_ = false;
+    std::string().swap(early_body_);
+  }
   response_begun_ = true;
   outcome_.status = head.status;
   outcome_.grpc_status = ReadGrpcStatus(head.fields);
@@ -311,7 +366,7 @@ void Exchange::GiveBackResponse() {
 
 // ---- ends
 
-void Exchange::Answer(int status, std::string_view detail, std::string_view location,
+void Exchange::Answer(int status, std::string_view detail, const Fields::Field& more,
                       int grpc_status) {
   if (down_ == nullptr) return;
   ServerStream* down = std::exchange(down_, nullptr);
@@ -320,7 +375,7 @@ void Exchange::Answer(int status, std::string_view detail, std::string_view loca
   ResponseHead head;
   head.status = status;
   if (!refusal_id_.empty()) head.fields.Add("signet-request-id", refusal_id_);
-  if (!location.empty()) head.fields.Add("location", location);
+  if (!more.name.empty()) head.fields.Add(more.name, more.value);
   if (IsGrpc(request_.fields)) {
     // gRPC reads its own status only: trailers alone, with HTTP's 200.
     head.status = outcome_.status = 200;

@@ -36,6 +36,8 @@ class ExchangeHost {
   virtual UpstreamNeed NeedOf(const RequestHead& request) const = 0;
   virtual UpstreamSource& upstreams() = 0;
   // Null: everything goes to upstreams() as it is. `fields`: as of Judge().
+  // How long until there may be room for one more, when rate limits are reached.
+  virtual std::optional<Duration> OverRate() = 0;
   virtual std::unique_ptr<RequestRoute> RouteOf(std::size_t fields, RouteOwner& owner) = 0;
   virtual SteadyTime now() const = 0;
   virtual void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) = 0;
@@ -94,6 +96,7 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
 
   // RouteOwner
   void OnRouteReady() override { (void)SetOut(); }
+  void OnRetryDue() override { Ask(false); }
   void OnRouteTimeout(Limit which) override;
 
   UpstreamSource& upstreams() { return route_ ? *route_ : host_.upstreams(); }
@@ -101,6 +104,10 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   bool BeginRoute();
   bool SetOut();
   bool AnswerOf(const RouteAnswer& answer);
+  // True: it will be sent again. `untouched`: nobody can have acted upon it.
+  bool Retry(bool untouched);
+  bool RetryStatus(const ResponseHead& head);
+  void KeepBody(std::string_view data);
 
   void OnRequestData(std::string_view data);
   void OnRequestEnd(const Fields& trailers);
@@ -114,8 +121,8 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   void Ask(bool fresh);
   bool MayTryAgain(StreamFault fault) const;
   // Answers in the upstream's stead; nothing was sent yet.
-  // `location`: of a redirect. `grpc_status`: -1: by gRPC's table.
-  void Answer(int status, std::string_view detail, std::string_view location = {},
+  // `more`: a further field, if it has a name. `grpc_status`: -1: by gRPC's table.
+  void Answer(int status, std::string_view detail, const Fields::Field& more = {},
               int grpc_status = -1);
   void Over(RequestEnd end, std::string_view detail);
 
@@ -135,8 +142,10 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   bool tried_again_ = false;
   bool response_begun_ = false;
   bool tunnel_ = false;
+  bool keeps_body_ = false;  // so that it may be sent again
   bool over_ = false;
-  std::string early_body_;  // came before the upstream stood
+  static constexpr std::size_t kMaxKeptBody = 64 * 1024;
+  std::string early_body_;  // came before the upstream stood; all of it while keeps_body_
   Fields early_trailers_;
   std::size_t request_held_ = 0;   // bytes not yet given back to the caller's connection
   std::size_t response_held_ = 0;  // … to the upstream one

@@ -179,12 +179,16 @@ std::string HttpService::UpstreamIdentity() const {
                             : std::string();
 }
 
+std::optional<Duration> HttpService::OverRate() {
+  const auto& limiter = caller_.lane->plan->limiter;
+  if (!limiter) return std::nullopt;
+  return limiter->Take(caller_.peer ? caller_.peer->name : std::string(), now());
+}
+
 std::unique_ptr<RequestRoute> HttpService::RouteOf(std::size_t fields, RouteOwner& owner) {
   if (!config().traffic.routes) return nullptr;
   return std::make_unique<RequestRoute>(
-      RouteContext{shared(), host_.parts().loop, static_cast<UpstreamSource&>(*this), caller_.lane,
-                   UpstreamIdentity(), fields},
-      owner);
+      RouteContext{shared(), host_.parts().loop, caller_.lane, UpstreamIdentity(), fields}, owner);
 }
 
 void HttpService::Want(const RequestHead&, const UpstreamNeed& need, UpstreamWaiter& waiter) {

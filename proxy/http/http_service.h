@@ -67,6 +67,7 @@ class HttpService final : public Service,
   }
   UpstreamNeed NeedOf(const RequestHead& request) const override;
   UpstreamSource& upstreams() override { return *this; }
+  std::optional<Duration> OverRate() override;
   std::unique_ptr<RequestRoute> RouteOf(std::size_t fields, RouteOwner& owner) override;
   SteadyTime now() const override { return host_.parts().loop.now(); }
   void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) override;

@@ -28,8 +28,9 @@ enum class RequestEnd {
   kNoRoute,              // 404: routes are configured and none takes it; 500: none of weight
   kRedirected,           // 3xx, by a route
   kFaultInjected,        // by a route
+  kRateLimited,          // 429
 };
-inline constexpr std::size_t kRequestEndCount = 15;
+inline constexpr std::size_t kRequestEndCount = 16;
 std::string_view RequestEndName(RequestEnd end);
 
 struct RequestOutcome {

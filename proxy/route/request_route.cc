@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "mesh/routes/route_action.h"
@@ -88,7 +89,7 @@ bool RequestRoute::BeginDelay() {
   return true;
 }
 
-std::optional<RouteAnswer> RequestRoute::Abort(const RequestHead&) {
+std::optional<RouteAnswer> RequestRoute::Abort() {
   const mesh::RouteFault& fault = rule_->fault;
   if (fault.abort_share == 0 || !mesh::Falls(fault.abort_share, context_.shared.dice.Throw()))
     return std::nullopt;
@@ -118,11 +119,15 @@ void RequestRoute::BeginMirrors(const RequestHead& request, const UpstreamNeed& 
     if (!mirror.all_methods && !IsSafe(request.method)) continue;
     if (need.only_http1) continue;  // an upgrade: a tunnel is no copy of anything
     if (!mesh::Falls(mirror.share, context_.shared.dice.Throw())) continue;
-    const UpstreamGroupPtr group = GroupOf(mirror.backend, need.version);
-    Mirror* copy = group ? context_.shared.mirrors.Add(request, whole) : nullptr;
+    const BackendPtr backend =
+        context_.lane->backends ? context_.lane->backends->Find(mirror.backend) : nullptr;
+    const EndpointPtr endpoint =
+        backend ? backend->Pick({now(), KeyOf(backend->config(), request)}, context_.shared.dice)
+                : nullptr;
+    Mirror* copy = endpoint ? context_.shared.mirrors.Add(request, whole) : nullptr;
     if (copy == nullptr) continue;
     if (!whole) mirrors_.push_back(copy);
-    copy->Start(group, context_.shared.upstreams);
+    copy->Start(GroupOf(endpoint, need.version), context_.shared.upstreams);
   }
 }
 
@@ -136,31 +141,93 @@ void RequestRoute::CopyEnd(const Fields& trailers) {
 
 // ---- where it goes
 
-UpstreamGroupPtr RequestRoute::GroupOf(const std::string& backend, HttpVersion version) {
-  BackendState* state = context_.lane->backends ? context_.lane->backends->Find(backend) : nullptr;
-  const EndpointPtr endpoint = state != nullptr ? state->Pick() : nullptr;
-  if (!endpoint) return nullptr;
+UpstreamGroupPtr RequestRoute::GroupOf(const EndpointPtr& endpoint, HttpVersion version) const {
   return context_.shared.upstreams.GroupOf(endpoint->lane, context_.identity, version);
+}
+
+std::optional<std::uint64_t> RequestRoute::KeyOf(const mesh::Backend& backend,
+                                                 const RequestHead& request) const {
+  if (backend.lb_policy != mesh::LbPolicy::kRingHash) return std::nullopt;
+  if (backend.hash.header.empty()) return HashKey(context_.identity);
+  const std::string_view value = request.fields.First(backend.hash.header);
+  return value.empty() ? std::nullopt : std::optional(HashKey(value));
 }
 
 void RequestRoute::Want(const RequestHead& request, const UpstreamNeed& need,
                         UpstreamWaiter& waiter) {
+  EndTry();
+  const auto fail = [&](RequestEnd end, std::string_view why) {
+    waiter.OnNoUpstream({end, fmt::format("backend '{}': {}", backend_->backend, why)});
+  };
+  BackendPtr backend =
+      context_.lane->backends ? context_.lane->backends->Find(backend_->backend) : nullptr;
+  if (!backend) return fail(RequestEnd::kUpstreamUnreachable, "it is no longer there");
+  if (!backend->Enter())
+    return fail(RequestEnd::kUpstreamOverload, "circuit_breakers.max_requests");
+  if (!backend->Wait()) {
+    backend->Leave();
+    return fail(RequestEnd::kUpstreamOverload, "circuit_breakers.max_pending_requests");
+  }
+  if (retried_ == 0) backend->retries().OnRequest(now());
+  const PickFacts facts{now(), KeyOf(backend->config(), request), failed_.get()};
+  EndpointPtr endpoint = backend->Pick(facts, context_.shared.dice);
+  if (!endpoint) {
+    backend->Served();
+    backend->Leave();
+    return fail(RequestEnd::kUpstreamUnreachable, "it has no endpoint");
+  }
   if (rule_->timeouts.backend_request > Duration(0))
     Arm(&try_timer_, rule_->timeouts.backend_request, RouteOwner::Limit::kTry);
-  group_ = nullptr;
-  if (backend_->backend.empty()) return context_.forward.Want(request, need, waiter);
-  group_ = GroupOf(backend_->backend, need.version);
-  if (!group_)
-    return waiter.OnNoUpstream({RequestEnd::kUpstreamUnreachable,
-                                fmt::format("backend '{}' is no longer there", backend_->backend)});
-  context_.shared.upstreams.Want(group_, need.fresh, waiter);
+  const bool probe = endpoint->health.Begin(now());
+  UpstreamGroupPtr group = GroupOf(endpoint, need.version);
+  try_ = Try{std::move(backend), std::move(endpoint), group, now(), probe};
+  context_.shared.upstreams.Want(group, need.fresh, waiter);
 }
 
 void RequestRoute::Withdraw(UpstreamWaiter& waiter) {
-  if (group_)
-    UpstreamPool::Withdraw(*group_, waiter);
-  else
-    context_.forward.Withdraw(waiter);
+  if (try_) UpstreamPool::Withdraw(*try_->group, waiter);
+}
+
+void RequestRoute::Connected() {
+  if (try_ && std::exchange(try_->waiting, false)) try_->backend->Served();
+}
+
+void RequestRoute::Answered(bool well) {
+  if (!try_ || std::exchange(try_->answered, true)) return;
+  const Duration took = now() - try_->began;
+  if (!try_->endpoint->health.Answered(try_->probe, well, took, try_->backend->config().outlier,
+                                       now()))
+    return;
+  context_.lane->cell->ejections.Add();
+}
+
+void RequestRoute::EndTry() {
+  if (!try_) return;
+  context_.loop.Cancel(std::exchange(try_timer_, 0));
+  Connected();
+  try_->endpoint->health.End(try_->probe);
+  try_->backend->Leave();
+  failed_ = std::move(try_->endpoint);
+  try_.reset();
+}
+
+bool RequestRoute::RetriesOn(int status) const {
+  return std::ranges::find(rule_->retry.codes, status) != rule_->retry.codes.end();
+}
+
+bool RequestRoute::TryRetry() {
+  if (retried_ >= rule_->retry.attempts) return false;
+  const BackendPtr backend =
+      context_.lane->backends ? context_.lane->backends->Find(backend_->backend) : nullptr;
+  if (!backend || !backend->retries().TryRetry(backend->config().retry, now())) return false;
+  EndTry();
+  context_.lane->cell->retries.Add();
+  delay_timer_ = context_.loop.RunAfter(rule_->retry.backoff * (1 << retried_++), [this] {
+    const Turns::Scope turn(context_.shared.turns);
+    delay_timer_ = 0;
+    owner_.OnRetryDue();
+  });
+  return true;
 }
 
 // ---- ends
@@ -172,6 +239,7 @@ void RequestRoute::EndLimits() {
 
 void RequestRoute::Stop() {
   EndLimits();
+  EndTry();
   context_.loop.Cancel(std::exchange(delay_timer_, 0));
   for (Mirror* mirror : std::exchange(mirrors_, {})) mirror->Abandon();
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace signet::proxy {
 namespace {
 
@@ -23,17 +25,19 @@ void CheckAddresses(const mesh::Traffic& traffic, ConfigProblems* problems) {
 
 void ReadListenerTraffic(ConfigMap& map, const std::string& path, ListenerConfig* listener,
                          ConfigProblems* problems) {
-  const bool written = map.Has("routes") || map.Has("backends");
-  if (!written) return;
-  const char* key = map.Has("routes") ? "routes" : "backends";
+  constexpr const char* kKeys[] = {"routes", "backends", "rate_limits"};
+  const auto* const first = std::ranges::find_if(kKeys, [&](auto each) { return map.Has(each); });
+  if (first == std::end(kKeys)) return;
+  const char* key = *first;
   if (!IsHttp(listener->protocol)) {
-    for (const char* each : {"routes", "backends"}) (void)map.Ignore(each);
+    for (const char* each : kKeys) (void)map.Ignore(each);
     return map.Problem(key, fmt::format("'{}' is about HTTP, and the listener carries TCP", key),
                        "protocol: http, or forward alone");
   }
-  if (listener->traffic.routes)
+  if (!listener->traffic.empty())
     return map.Problem(
-        key, fmt::format("routes of '{}' stand beside the listener and here", listener->name),
+        key,
+        fmt::format("traffic settings of '{}' stand beside the listener and here", listener->name),
         "keep one place");
   const std::string name = fmt::format("{}/{}", DirectionName(listener->direction), listener->name);
   listener->traffic = mesh::ReadTraffic(

@@ -93,6 +93,10 @@ void ProxyCounters::Export(const std::shared_ptr<ListenerCounters>& counters,
     counter("signet_proxy_responses_total", "HTTP answers, by class of status.",
             With(labels, "class", fmt::format("{}xx", i)),
             [i](const Cell& c) -> const Tally& { return c.responses[i]; });
+  counter("signet_proxy_retries_total", "HTTP requests sent again as a route asks.", labels,
+          [](const Cell& c) -> const Tally& { return c.retries; });
+  counter("signet_proxy_ejections_total", "Times an endpoint was left out for a while.", labels,
+          [](const Cell& c) -> const Tally& { return c.ejections; });
   metrics_.GaugeFrom(
       "signet_proxy_connections_active", "Connections being carried.",
       [counters] { return static_cast<double>(counters->Active()); }, labels);

@@ -48,6 +48,8 @@ struct alignas(64) Cell {
   Tally requests_malformed;                          // refused before or while they were read
   std::array<Tally, kRequestEndCount> request_ends;  // by RequestEnd
   std::array<Tally, 6> responses;                    // by the status's first digit
+  Tally retries;                                     // sent again as a route asks
+  Tally ejections;                                   // endpoints left out for a while
 };
 
 class ListenerCounters {

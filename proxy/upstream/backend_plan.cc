@@ -6,22 +6,37 @@
 
 namespace signet::proxy {
 
+namespace {
+
+std::shared_ptr<const ListenerPlan> PlanEndpoint(const ListenerConfig& listener,
+                                                 const net::Address& address,
+                                                 const Resolver& resolve) {
+  auto plan = std::make_shared<ListenerPlan>();
+  plan->config = listener;
+  plan->config.traffic = {};
+  plan->config.forward = address;
+  plan->targets = resolve(address);
+  return plan;
+}
+
+}  // namespace
+
 std::vector<BackendPlan> PlanBackends(const ListenerConfig& listener, const Resolver& resolve) {
   std::vector<BackendPlan> backends;
+  if (!listener.traffic.routes) return backends;
+  if (listener.has_forward())
+    backends.push_back({std::make_shared<const mesh::Backend>(),
+                        {{PlanEndpoint(listener, listener.forward, resolve), 1}}});
   for (const mesh::Backend& backend : listener.traffic.backends) {
     BackendPlan& made = backends.emplace_back();
-    made.name = backend.name;
+    made.config = std::make_shared<const mesh::Backend>(backend);
     for (const mesh::Endpoint& endpoint : backend.endpoints) {
       const auto address = net::Address::Parse(endpoint.address);
       if (!address) continue;  // the configuration was refused with it
-      auto plan = std::make_shared<ListenerPlan>();
-      plan->config = listener;
-      plan->config.traffic = {};
-      plan->config.forward = *address;
-      plan->config.policy = endpoint.expect;
-      plan->config.policy_place = fmt::format("{}:{}", endpoint.file, endpoint.line);
-      plan->targets = resolve(*address);
-      made.endpoints.push_back({std::move(plan), endpoint.weight});
+      ListenerConfig config = listener;
+      config.policy = endpoint.expect;
+      config.policy_place = fmt::format("{}:{}", endpoint.file, endpoint.line);
+      made.endpoints.push_back({PlanEndpoint(config, *address, resolve), endpoint.weight});
     }
   }
   return backends;
@@ -29,7 +44,8 @@ std::vector<BackendPlan> PlanBackends(const ListenerConfig& listener, const Reso
 
 void ForEachTarget(const std::shared_ptr<const ListenerPlan>& listener,
                    const std::function<void(const ListenerPlan&)>& each) {
-  if (listener->config.has_forward()) each(*listener);
+  // With routes it is one of the backends.
+  if (listener->config.has_forward() && !listener->config.traffic.routes) each(*listener);
   for (const BackendPlan& backend : listener->backends)
     for (const EndpointPlan& endpoint : backend.endpoints) each(*endpoint.plan);
 }

@@ -1,5 +1,6 @@
-// The backends of a listener, resolved: each endpoint is the listener once more with another
-// target, other expectations of the peer, and no routes.
+// The backends of a listener, resolved; with routes its `forward` is one too, without a name: each
+// endpoint is the listener once more with another target, other expectations of the peer, and no
+// routes.
 //
 // Threads: immutable, shared.
 #pragma once
@@ -22,7 +23,7 @@ struct EndpointPlan {
 };
 
 struct BackendPlan {
-  std::string name;
+  std::shared_ptr<const mesh::Backend> config;  // never null
   std::vector<EndpointPlan> endpoints;
 };
 

@@ -233,6 +233,15 @@ TEST_CASE("backends say who must answer, and what chooses between them") {
   CHECK_THAT(backend("name: a, expect: [{id: spiffe://td/a}], endpoints: [{address: 'x:1', "
                      "weight: 0}]"),
              Catch::Contains("weight"));
+  const auto with = [&](const std::string& more) { return backend("name: a, " + good + more); };
+  CHECK_THAT(with(", lb_policy: MAGLEV"), Catch::Contains("LEAST_REQUEST"));
+  CHECK_THAT(with(", lb_policy: RING_HASH"), Catch::Contains("hash_policy"));
+  CHECK_THAT(with(", hash_policy: {header: x}"), Catch::Contains("only RING_HASH"));
+  CHECK_THAT(with(", outlier_detection: {base_ejection_time: 30s, max_ejection_time: 10s}"),
+             Catch::Contains("max_ejection_time"));
+  CHECK_THAT(with(", circuit_breakers: {max_requests: 0}"), Catch::Contains("max_requests"));
+  CHECK_THAT(with(", retry_budget: {percent: 101}"), Catch::Contains("percent"));
+  CHECK_THAT(with(", panic_threshold: 101"), Catch::Contains("panic_threshold"));
   const std::string two = "backends: [{name: a, " + good + "}, {name: b, " + good + "}]";
   CHECK_THAT(SoleProblem(two), Catch::Contains("no routes that choose"));
   ConfigProblems problems;
@@ -247,6 +256,17 @@ TEST_CASE("backends say who must answer, and what chooses between them") {
   ConfigMap bare = ConfigMap::Parse("routes: [{rules: [{}]}]", "b.yaml", &problems);
   ReadTraffic(bare, {"outbound/web", "outbound[0]", true, false}, &problems);
   CHECK_THAT(problems.Text(), Catch::Contains("no backendRefs"));
+}
+
+TEST_CASE("rate limits say how many in what time, and a burst is as many unless said otherwise") {
+  const Traffic traffic = ReadWell(
+      "rate_limits: {per_identity: {requests: 10, per: 2s, burst: 3}, total: {requests: 50}}");
+  CHECK(traffic.rate_limits.per_identity == RateLimit{10, std::chrono::seconds(2), 3});
+  CHECK(traffic.rate_limits.total == RateLimit{50, std::chrono::seconds(1), 50});
+  CHECK_FALSE(traffic.routes);
+  CHECK_THAT(SoleProblem("rate_limits: {}"), Catch::Contains("limits nothing"));
+  CHECK_THAT(SoleProblem("rate_limits: {total: {per: 1s}}"), Catch::Contains("how many"));
+  CHECK_THAT(SoleProblem("rate_limits: {total: {requests: 0}}"), Catch::Contains("requests"));
 }
 
 }  // namespace
