@@ -2,6 +2,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+
 #include "agent/attest/denial.h"
 #include "agent/cache/minter.h"
 #include "agent/sync/codec.h"
@@ -13,6 +15,8 @@ namespace signet::agent {
 namespace {
 
 namespace svid_api = spire::api::server::svid::v1;
+
+constexpr Duration kConnecting = std::chrono::seconds(5);
 
 Result<IssuedJwt> ToJwt(const spire::api::types::JWTSVID& message, const AuthorizedEntry& entry) {
   SIGNET_TRY(const auto id, ToSpiffeId(message.id()));
@@ -27,6 +31,7 @@ Result<IssuedJwt> ToJwt(const spire::api::types::JWTSVID& message, const Authori
 }  // namespace
 
 void SpireJwtIssuer::Stop() {
+  link_.Stop();
   const std::lock_guard lock(mutex_);
   stopping_ = true;
   for (grpc::ClientContext* context : in_progress_) context->TryCancel();
@@ -35,7 +40,7 @@ void SpireJwtIssuer::Stop() {
 Result<IssuedJwt> SpireJwtIssuer::Issue(const AuthorizedEntry& entry,
                                         const std::vector<std::string>& audience,
                                         Duration timeout) {
-  const ConnectionPtr connection = link_.current();
+  const ConnectionPtr connection = link_.Await(std::min<Duration>(timeout, kConnecting));
   if (!connection) return Fail(Code::kUnavailable, kServerAway);
   svid_api::NewJWTSVIDRequest request;
   request.set_entry_id(entry.id);

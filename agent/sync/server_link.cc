@@ -40,10 +40,13 @@ Result<ConnectionPtr> ServerLink::Connect() {
   const auto identity = state_.identity();
   const auto bundle = state_.bundle();
   if (!identity || !bundle) return Fail(Code::kFailedPrecondition, kAgentNotAttested);
-  SIGNET_TRY(auto connection,
-             Dial(identity.get(), std::make_shared<const ServerVerifier>(*bundle, clock_)));
-  const std::lock_guard lock(mutex_);
-  current_ = connection;
+  auto connection = Dial(identity.get(), std::make_shared<const ServerVerifier>(*bundle, clock_));
+  {
+    const std::lock_guard lock(mutex_);
+    away_ = !connection;
+    if (connection) current_ = *connection;
+  }
+  settled_.notify_all();
   return connection;
 }
 
@@ -58,6 +61,20 @@ Result<ConnectionPtr> ServerLink::ConnectUnverified() {
 ConnectionPtr ServerLink::current() const {
   const std::lock_guard lock(mutex_);
   return current_;
+}
+
+ConnectionPtr ServerLink::Await(Duration patience) const {
+  std::unique_lock lock(mutex_);
+  settled_.wait_for(lock, patience, [&] { return current_ || away_ || stopping_; });
+  return current_;
+}
+
+void ServerLink::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  settled_.notify_all();
 }
 
 void ServerLink::Drop(const ConnectionPtr& connection) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -68,6 +69,10 @@ class ServerLink {
   Result<ConnectionPtr> Connect();
   // Null while the server is away.
   ConnectionPtr current() const;
+  // The same, but a connection that is being made (at the start, or anew with a renewed SVID) is
+  // waited for. Null: the server could not be reached just now, `patience` is over, or Stop().
+  ConnectionPtr Await(Duration patience) const;
+  void Stop();
   // Forgets `connection` if it is the current one; calls in progress go on. Then calls the
   // listener.
   void Drop(const ConnectionPtr& connection);
@@ -89,7 +94,10 @@ class ServerLink {
   const Clock& clock_;
   std::function<void()> on_drop_;
   mutable std::mutex mutex_;
+  mutable std::condition_variable settled_;
   ConnectionPtr current_;
+  bool away_ = false;  // the last attempt to connect failed
+  bool stopping_ = false;
 };
 
 }  // namespace signet::agent
