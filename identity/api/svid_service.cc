@@ -16,6 +16,8 @@ namespace svid_api = spire::api::server::svid::v1;
 // a thread than waking another one.
 constexpr std::size_t kInlineBytes = 1024;
 
+constexpr std::string_view kBatchNew = "/spire.api.server.svid.v1.SVID/BatchNewX509SVID";
+
 // An empty Name (RFC 5280, 4.1.2.6).
 constexpr std::array<std::uint8_t, 2> kEmptyName = {0x30, 0x00};
 
@@ -72,7 +74,7 @@ class AuthorizedEntries {
 
 void SvidService::Register(Router* router) {
   router->AddDeferred(
-      "/spire.api.server.svid.v1.SVID/BatchNewX509SVID", kInlineBytes,
+      kBatchNew, kInlineBytes,
       Deferred<BatchRequest, BatchResponse>(
           [this](const Caller& caller, const BatchRequest& request, Then<BatchResponse> then) {
             BatchNew(caller, request, std::move(then));
@@ -146,6 +148,7 @@ Result<SvidService::Batch> SvidService::CheckBatch(const Caller& caller,
     }
     auto csr = ReadRequest(params.csr());
     if (!csr) {
+      refusals_.Add(caller.AsActor(), kBatchNew, csr.error().Message());
       refuse(csr.error());
       continue;
     }

@@ -6,6 +6,7 @@
 // once it is recorded, so that nobody waits for the journal.
 #pragma once
 
+#include "identity/api/log_keeper.h"
 #include "identity/api/rate_limiter.h"
 #include "identity/api/router.h"
 #include "identity/registry/registry.h"
@@ -30,13 +31,15 @@ class SvidService {
     const JwtIssuer* jwt_issuer;  // null: JWT-SVIDs are disabled
     RateLimiter& signing;
     RateLimiter& jwt_signing;
+    RefusalLog& refusals;  // of single requests in calls that are answered
   };
   explicit SvidService(const Parts& parts)
       : registry_(parts.registry),
         issuer_(parts.issuer),
         jwt_issuer_(parts.jwt_issuer),
         signing_(parts.signing),
-        jwt_signing_(parts.jwt_signing) {}
+        jwt_signing_(parts.jwt_signing),
+        refusals_(parts.refusals) {}
   void Register(Router* router);
 
  private:
@@ -84,6 +87,7 @@ class SvidService {
   const JwtIssuer* const jwt_issuer_;
   RateLimiter& signing_;
   RateLimiter& jwt_signing_;
+  RefusalLog& refusals_;
 };
 
 }  // namespace signet::identity

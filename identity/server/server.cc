@@ -230,8 +230,8 @@ void Server::State::MakeApi() {
   bundles = std::make_unique<BundleService>(
       BundleService::Parts{*registry, *authorizer, *acknowledgements, *publishing, log});
   bundles->Register(router.get());
-  svids = std::make_unique<SvidService>(
-      SvidService::Parts{*registry, *issuer, jwt_issuer.get(), *signing, *jwt_signing});
+  svids = std::make_unique<SvidService>(SvidService::Parts{
+      *registry, *issuer, jwt_issuer.get(), *signing, *jwt_signing, log_keeper->refusals()});
   svids->Register(router.get());
   trust_domains =
       std::make_unique<TrustDomainService>(TrustDomainService::Parts{*registry, *federation, log});

@@ -87,6 +87,29 @@ TEST_CASE("a refused call stands in the log, and many like it stand there once")
   CHECK(records <= 5);
 }
 
+TEST_CASE(
+    "a bad request within a batch that is answered stands in the log, with the agent's name") {
+  World world;
+  const auto agent = MakeAgent(world.server);
+  CreateEntry(*world.server.Admin(), MakeEntry("e", "/x", agent.id, "unix:uid:1"));
+  const auto channel = world.server.Tls(&agent);
+  REQUIRE(channel != nullptr);
+  spire::api::server::svid::v1::BatchNewX509SVIDRequest request;
+  spire::api::server::svid::v1::BatchNewX509SVIDResponse response;
+  request.add_params()->set_entry_id("e");
+  request.mutable_params(0)->set_csr("no request");
+  grpc::ClientContext context;
+  const auto stub = spire::api::server::svid::v1::SVID::NewStub(channel);
+  REQUIRE(stub->BatchNewX509SVID(&context, request, &response).ok());
+  CHECK(response.results(0).status().code() == grpc::StatusCode::INVALID_ARGUMENT);
+  REQUIRE(world.server.Stop().code == 0);
+  world.server.Start();
+  const Answer refused =
+      Signet(world.server, {"-o", "json", "audit", "list", "--event", "call.refused"});
+  CHECK(Contains(refused.output, agent.id));
+  CHECK(Contains(refused.output, "malformed CSR"));
+}
+
 TEST_CASE("an export verifies offline; a change, a cut tail and a cut database do not") {
   World world;
   const Answer checkpoint = Signet(world.server, {"audit", "checkpoint"});
