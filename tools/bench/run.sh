@@ -7,6 +7,8 @@ tools/setup.sh bench
 section() { printf '\n== %s\n' "$1"; }
 section "Issuing, in process: floor (verify + sign) and a request's way to a certificate"
 "$BIN/bench_issue"
+section "Verifying: every chain of x509-limbo, at most 10 ms each"
+"$BIN/bench_verify"
 section "Issuing, through gRPC and mTLS with the journal on (beside SPIRE's server when SIGNET_SPIRE_SERVER names one)"
 "$BIN/bench_mint"
 section "Entry created -> SVID on the workload's open stream"
