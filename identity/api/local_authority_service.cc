@@ -151,14 +151,16 @@ void LocalAuthorityService::RegisterRefused(Router* router) {
       "TaintWITAuthority");
   wit.operator()<api::RevokeWITAuthorityRequest, api::RevokeWITAuthorityResponse>(
       "RevokeWITAuthority");
+  const Code code = keeper_.HasUpstream() ? Code::kUnimplemented : Code::kFailedPrecondition;
+  const Reason reason = keeper_.HasUpstream() ? kUpstreamKept : kNoUpstreamAuthority;
   router->AddInline(
       Path("TaintX509UpstreamAuthority"),
       Refusal<api::TaintX509UpstreamAuthorityRequest, api::TaintX509UpstreamAuthorityResponse>(
-          Code::kFailedPrecondition, kNoUpstreamAuthority));
+          code, reason));
   router->AddInline(
       Path("RevokeX509UpstreamAuthority"),
       Refusal<api::RevokeX509UpstreamAuthorityRequest, api::RevokeX509UpstreamAuthorityResponse>(
-          Code::kFailedPrecondition, kNoUpstreamAuthority));
+          code, reason));
 }
 
 }  // namespace signet::identity

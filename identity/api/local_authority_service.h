@@ -13,6 +13,9 @@ namespace signet::identity {
 inline constexpr Reason kWitUnimplemented{"WIT-SVID functionality is not yet implemented"};
 inline constexpr Reason kNoUpstreamAuthority{"upstream authority is not configured"};
 
+inline constexpr Reason kUpstreamKept{
+    "roots of an upstream authority stay in the trust bundle until they end"};
+
 class LocalAuthorityService {
  public:
   LocalAuthorityService(AuthorityKeeper& keeper, bool jwt_enabled)

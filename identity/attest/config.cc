@@ -9,6 +9,8 @@
 namespace signet::identity {
 namespace {
 
+constexpr const char* kTrusted = "trusted authorities of node attestation";
+
 constexpr std::size_t kMaxBundleBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxAnchors = 1000;
 constexpr std::int64_t kMostIntermediates = 9;
@@ -192,8 +194,8 @@ Result<std::unique_ptr<const NodeAttestor>> MakeX509Pop(const X509PopSettings& s
   if (settings.mode == X509PopMode::kSpiffe) {
     anchors = OwnAuthorities(parts.registry);
   } else {
-    SIGNET_TRY(auto files,
-               TrustedFiles<Anchors>::Open(settings.ca_bundle_paths, ReadAnchors, parts.log));
+    SIGNET_TRY(auto files, TrustedFiles<Anchors>::Open(settings.ca_bundle_paths, kTrusted,
+                                                       ReadAnchors, parts.log));
     anchors = [kept = std::shared_ptr<TrustedFiles<Anchors>>(std::move(files))] {
       return kept->Current();
     };
@@ -212,8 +214,9 @@ Result<std::unique_ptr<const NodeAttestor>> MakeSshPop(const SshPopSettings& set
       keys.insert(keys.end(), written->begin(), written->end());
       return keys;
     };
-    SIGNET_TRY(auto files, TrustedFiles<SshAuthorities>::Open({settings.cert_authorities_path},
-                                                              std::move(read), parts.log));
+    SIGNET_TRY(auto files,
+               TrustedFiles<SshAuthorities>::Open({settings.cert_authorities_path}, kTrusted,
+                                                  std::move(read), parts.log));
     authorities = [kept = std::shared_ptr<TrustedFiles<SshAuthorities>>(std::move(files))] {
       return kept->Current();
     };

@@ -24,12 +24,14 @@ class TrustedFiles {
   using Reader = std::function<Result<T>(const std::vector<std::string>& paths)>;
 
   // Fails as `read` does.
-  static Result<std::unique_ptr<TrustedFiles>> Open(std::vector<std::string> paths, Reader read,
+  // `what` they are, for the log.
+  static Result<std::unique_ptr<TrustedFiles>> Open(std::vector<std::string> paths,
+                                                    std::string what, Reader read,
                                                     const Logger& log) {
     auto stamps = Look(paths);
     SIGNET_TRY(T first, read(paths));
     return std::unique_ptr<TrustedFiles>(
-        new TrustedFiles(std::move(paths), std::move(read),
+        new TrustedFiles(std::move(paths), std::move(what), std::move(read),
                          std::make_shared<const T>(std::move(first)), std::move(stamps), log));
   }
 
@@ -41,10 +43,10 @@ class TrustedFiles {
     auto fresh = read_(paths_);
     if (fresh) {
       value_ = std::make_shared<const T>(*std::move(fresh));
-      log_.Info("trusted authorities of node attestation read again", {{"file", paths_.front()}});
+      log_.Info("files read again", {{"what", what_}, {"file", paths_.front()}});
     } else {
-      log_.Error("trusted authorities of node attestation not read again; those before stay",
-                 {{"file", paths_.front()}, {"error", fresh.error().Message()}});
+      log_.Error("files not read again; what was read before stays",
+                 {{"what", what_}, {"file", paths_.front()}, {"error", fresh.error().Message()}});
     }
     return value_;
   }
@@ -58,9 +60,10 @@ class TrustedFiles {
     friend bool operator==(const Stamp&, const Stamp&) = default;
   };
 
-  TrustedFiles(std::vector<std::string> paths, Reader read, std::shared_ptr<const T> value,
-               std::vector<Stamp> stamps, const Logger& log)
+  TrustedFiles(std::vector<std::string> paths, std::string what, Reader read,
+               std::shared_ptr<const T> value, std::vector<Stamp> stamps, const Logger& log)
       : paths_(std::move(paths)),
+        what_(std::move(what)),
         read_(std::move(read)),
         log_(log),
         value_(std::move(value)),
@@ -80,6 +83,7 @@ class TrustedFiles {
   }
 
   const std::vector<std::string> paths_;
+  const std::string what_;
   const Reader read_;
   const Logger& log_;
   mutable std::mutex mutex_;

@@ -19,7 +19,16 @@ const AuthorityRecord* FindRecord(std::span<const AuthorityRecord> records, std:
   return nullptr;
 }
 
+// The bundle holds the root above, which every authority of ours is under: FAILED_PRECONDITION as
+// SPIRE answers it.
+Status CheckIsRoot(std::string_view type, const AuthoritySettings& settings) {
+  if (type != kX509Authority || settings.upstream == nullptr) return {};
+  return Fail(Code::kFailedPrecondition, kAuthorityBelow);
+}
+
 }  // namespace
+
+bool AuthorityKeeper::HasUpstream() const { return state_->settings.upstream != nullptr; }
 
 SlotView AuthorityKeeper::Show(std::string_view type) const {
   const std::lock_guard lock(state_->mutex);
@@ -67,8 +76,9 @@ Result<ca::AuthoritySlot> AuthorityKeeper::ActivatePrepared(std::string_view typ
 
 Result<ca::AuthoritySlot> AuthorityKeeper::TaintOld(std::string_view type, const std::string& id,
                                                     const Actor& by) {
-  if (id.empty()) return Refuse(kAuthorityIdMissing);
   State& state = *state_;
+  SIGNET_RETURN_IF_ERROR(CheckIsRoot(type, state.settings));
+  if (id.empty()) return Refuse(kAuthorityIdMissing);
   const std::lock_guard turn(state.tick_mutex);
   const SlotView view = state.View(type);
   if (Is(view.active, id)) return Refuse(kAuthorityStateWrong, "it is in use");
@@ -95,8 +105,9 @@ Result<ca::AuthoritySlot> AuthorityKeeper::TaintOld(std::string_view type, const
 }
 
 Status AuthorityKeeper::Revoke(std::string_view type, const std::string& id, const Actor& by) {
-  if (id.empty()) return Refuse(kAuthorityIdMissing);
   State& state = *state_;
+  SIGNET_RETURN_IF_ERROR(CheckIsRoot(type, state.settings));
+  if (id.empty()) return Refuse(kAuthorityIdMissing);
   const std::lock_guard turn(state.tick_mutex);
   const SlotView view = state.View(type);
   if (Is(view.active, id)) return Refuse(kAuthorityStateWrong, "it is in use");

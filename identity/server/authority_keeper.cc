@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ca/crypto/digest.h"
+#include "ca/x509/path.h"
 #include "identity/server/authority_keeper_state.h"
 
 namespace signet::identity {
@@ -212,6 +213,7 @@ Status AuthorityKeeper::State::Tick() {
     attempt(prepared ? Status() : Fail(prepared.error()), "prepare");
   }
   // Both types' new authorities go out in one change of the bundle.
+  attempt(PublishRoots(now), "publish the roots above");
   attempt(PublishPrepared(), "publish");
   for (const std::string_view type : types) attempt(Advance(type, now), "activate");
   attempt(Prune(now), "prune");
@@ -251,15 +253,22 @@ Result<std::string> AuthorityKeeper::State::Prepare(std::string_view type, WallT
 Result<AuthorityRecord> AuthorityKeeper::State::MakeX509(const std::string& key_id, WallTime now,
                                                          Usable* made) {
   SIGNET_TRY(const auto signer, keys.Generate(key_id, settings.ca_key_type));
-  const ca::RootProfile profile{.uri_san = registry.trust_domain().IdString(),
-                                .subject = settings.ca_subject,
-                                .not_before = now - settings.backdate,
-                                .not_after = now + settings.ca_ttl};
-  SIGNET_TRY(made->x509,
-             ca::X509Authority::CreateRoot(
-                 profile, signer, random, [&](const ca::IssuanceIntent& intent) -> Status {
-                   return store.AppendRecords({MakeIssuanceRecord(intent, now)});
-                 }));
+  ca::Chain chain;
+  if (settings.upstream != nullptr) {
+    SIGNET_TRY(chain, CertifyAbove(signer, now));
+    SIGNET_TRY(made->x509, ca::X509Authority::Create(chain, signer));
+  } else {
+    const ca::RootProfile profile{.uri_san = registry.trust_domain().IdString(),
+                                  .subject = settings.ca_subject,
+                                  .not_before = now - settings.backdate,
+                                  .not_after = now + settings.ca_ttl};
+    SIGNET_TRY(made->x509,
+               ca::X509Authority::CreateRoot(
+                   profile, signer, random, [&](const ca::IssuanceIntent& intent) -> Status {
+                     return store.AppendRecords({MakeIssuanceRecord(intent, now)});
+                   }));
+    chain = {made->x509->certificate()};
+  }
   AuthorityRecord record;
   record.type = kX509Authority;
   const ca::Certificate& certificate = made->x509->certificate();
@@ -268,8 +277,26 @@ Result<AuthorityRecord> AuthorityKeeper::State::MakeX509(const std::string& key_
                  .state = AuthorityState::kPrepared,
                  .issued_at = now,
                  .not_after = certificate.not_after()};
-  record.chain = {ToBytes(certificate.der())};
+  for (const ca::Certificate& one : chain) record.chain.push_back(ToBytes(one.der()));
   return record;
+}
+
+// Our own certificate first, a root last, and every certificate between them checked.
+Result<ca::Chain> AuthorityKeeper::State::CertifyAbove(
+    const std::shared_ptr<const ca::Signer>& signer, WallTime now) {
+  auto chain = settings.upstream->Certify({.signer = signer,
+                                           .uri_san = registry.trust_domain().IdString(),
+                                           .not_before = now - settings.backdate,
+                                           .not_after = now + settings.ca_ttl},
+                                          [&](const ca::IssuanceIntent& intent) -> Status {
+                                            AuditRecord record = MakeIssuanceRecord(intent, now);
+                                            record.purpose = "intermediate";
+                                            return store.AppendRecords({record});
+                                          });
+  if (!chain) return chain;
+  const std::vector<ca::Certificate> roots = settings.upstream->Roots();
+  SIGNET_TRY(const ca::Chain path, ca::BuildPath(*chain, roots, clock.Now()));
+  return path;
 }
 
 Result<AuthorityRecord> AuthorityKeeper::State::MakeJwt(const std::string& key_id, WallTime now,
@@ -292,9 +319,14 @@ Status AuthorityKeeper::State::PublishPrepared() {
   const BundlePtr bundle = registry.OwnBundle();
   std::vector<AuthorityRecord> missing;
   for (const AuthorityRecord& record : records) {
-    const bool unpublished = bundle == nullptr || !IsPublished(record, *bundle);
-    if (record.slot.state == AuthorityState::kPrepared && !record.slot.tainted && unpublished)
+    if (record.slot.state != AuthorityState::kPrepared || record.slot.tainted) continue;
+    if (bundle == nullptr || !IsPublished(record, *bundle)) {
       missing.push_back(record);
+    } else if (!published_at.contains(record.slot.id)) {
+      const Revision since = PublishedAt(record);
+      const std::lock_guard lock(mutex);
+      published_at[record.slot.id] = since;
+    }
   }
   if (missing.empty()) return {};
   SIGNET_TRY(const BundlePtr published, registry.ChangeOwnBundle([&](Bundle& own) -> Status {
@@ -304,6 +336,39 @@ Status AuthorityKeeper::State::PublishPrepared() {
   const std::lock_guard lock(mutex);
   for (const AuthorityRecord& record : missing) published_at[record.slot.id] = registry.revision();
   return {};
+}
+
+// The roots of the authority above ours are the trust domain's.
+Status AuthorityKeeper::State::PublishRoots(WallTime now) {
+  if (settings.upstream == nullptr) return {};
+  const BundlePtr bundle = registry.OwnBundle();
+  Bundle added;
+  for (const ca::Certificate& root : settings.upstream->Roots()) {
+    const bool published =
+        bundle != nullptr &&
+        std::ranges::find(bundle->x509_authorities, root, &X509BundleAuthority::certificate) !=
+            bundle->x509_authorities.end();
+    if (!published && root.not_after() > now)
+      added.x509_authorities.push_back({.certificate = root, .tainted = false});
+  }
+  if (added.x509_authorities.empty()) return {};
+  const auto published = registry.ChangeOwnBundle([&](Bundle& own) -> Status {
+    AddAuthorities(added, own);
+    return {};
+  });
+  return published ? Status() : Fail(published.error());
+}
+
+// An authority below a root that is in the bundle already is held by whoever holds the root.
+Revision AuthorityKeeper::State::PublishedAt(const AuthorityRecord& record) const {
+  for (const AuthorityRecord& other : records) {
+    if (other.type != record.type || other.slot.id == record.slot.id || record.chain.empty() ||
+        other.chain.empty() || other.chain.back() != record.chain.back())
+      continue;
+    if (const auto found = published_at.find(other.slot.id); found != published_at.end())
+      return found->second;
+  }
+  return registry.revision();
 }
 
 // Takes the prepared authority into use when it is due and may be.

@@ -17,6 +17,7 @@
 #include "identity/server/authority_publication.h"
 #include "identity/server/issuer.h"
 #include "identity/server/jwt_issuer.h"
+#include "identity/server/upstream.h"
 
 namespace signet::identity {
 
@@ -26,6 +27,8 @@ inline constexpr Reason kAuthorityIdUnexpected{"unexpected authority ID"};
 inline constexpr Reason kAuthorityStateWrong{"authority is in another state"};
 inline constexpr Reason kAuthorityTainted{"authority is tainted already"};
 inline constexpr Reason kAuthorityUntainted{"an authority is tainted before it is revoked"};
+inline constexpr Reason kAuthorityBelow{
+    "a local authority cannot be tainted or revoked below an upstream authority"};
 
 struct AuthoritySettings {
   std::chrono::seconds ca_ttl{24 * 3600};
@@ -35,6 +38,7 @@ struct AuthoritySettings {
   std::chrono::seconds backdate{10};
   bool keep_jwt =
       true;  // false: no JWT authority is made; what the journal has of them ends as due
+  UpstreamAuthority* upstream = nullptr;  // certifies the X.509 authorities; null: they are roots
 };
 
 // Whether every live agent holds a bundle with the authority `id`; and who is waited for (bounded).
@@ -75,6 +79,8 @@ class AuthorityKeeper final : public ActiveAuthority, public ActiveJwtAuthority 
     Acknowledgement acknowledgement;
   };
   std::vector<SlotStatus> Slots() const;
+  // Whether the X.509 authorities are certified by one above them.
+  bool HasUpstream() const;
 
   // An operator's steps, as SPIRE's localauthority.v1 has them; `type` is "x509" or "jwt". Each
   // takes effect before it answers.

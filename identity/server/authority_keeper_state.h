@@ -64,6 +64,9 @@ struct AuthorityKeeper::State {
   Result<AuthorityRecord> MakeX509(const std::string& key_id, WallTime now, Usable* made);
   Result<AuthorityRecord> MakeJwt(const std::string& key_id, WallTime now, Usable* made);
   Status PublishPrepared();
+  Status PublishRoots(WallTime now);
+  Result<ca::Chain> CertifyAbove(const std::shared_ptr<const ca::Signer>& signer, WallTime now);
+  Revision PublishedAt(const AuthorityRecord& record) const;
   Status Advance(std::string_view type, WallTime now);
   Status Activate(const AuthorityRecord& next, const Actor& by = {});
   void SetActive(std::string_view type, const Usable& usable);

@@ -19,7 +19,7 @@ Duration MarginOf(std::span<const AuthorityRecord> records, IsSame&& is_same) {
 
 bool IsSame(const AuthorityRecord& record, const X509BundleAuthority& authority) {
   return record.type == kX509Authority && !record.chain.empty() &&
-         Equal(record.chain.front(), authority.certificate.der());
+         Equal(record.chain.back(), authority.certificate.der());
 }
 bool IsSame(const AuthorityRecord& record, const JwtBundleAuthority& authority) {
   return record.type == kJwtAuthority && record.slot.id == authority.key_id &&
@@ -117,7 +117,7 @@ Status Publish(const AuthorityRecord& record, Bundle& bundle) {
     return {};
   }
   SIGNET_TRY(ca::Certificate certificate,
-             ca::Certificate::Parse(record.chain.empty() ? Bytes() : record.chain.front()));
+             ca::Certificate::Parse(record.chain.empty() ? Bytes() : record.chain.back()));
   bundle.x509_authorities.push_back(
       {.certificate = std::move(certificate), .tainted = record.slot.tainted});
   return {};

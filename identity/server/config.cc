@@ -124,40 +124,6 @@ std::vector<ca::NameAttribute> ReadSubject(ConfigMap& root) {
   return subject;
 }
 
-// Host names as name constraints want them: "example.org", or ".example.org" for what is below it.
-std::vector<std::string> ReadConstraints(ConfigMap& map, std::string_view key) {
-  std::vector<std::string> names;
-  for (const auto& value : map.Scalars(key)) {
-    const std::string_view name =
-        std::string_view(value.text).substr(value.text.starts_with('.') ? 1 : 0);
-    if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-._") !=
-                            std::string_view::npos) {
-      map.ProblemAtLine(value.line, "not a host name: \"" + value.text + "\"",
-                        "for example example.org; lower case, without scheme or port");
-    }
-    names.push_back(value.text);
-  }
-  return names;
-}
-
-ca::DownstreamLimits ReadDownstream(ConfigMap& root, const TrustDomain& trust_domain) {
-  constexpr std::int64_t kMaxPathLength = 6;  // chains of ten certificates are the longest read
-  ca::DownstreamLimits limits;
-  auto map = root.Map("downstream_ca");
-  if (!map) return limits;
-  if (map->Has("path_length"))
-    limits.path_length = static_cast<int>(map->Int("path_length", 0, 0, kMaxPathLength));
-  limits.permitted_uri_hosts = ReadConstraints(*map, "permitted_uri_hosts");
-  limits.permitted_dns_names = ReadConstraints(*map, "permitted_dns_names");
-  const auto& hosts = limits.permitted_uri_hosts;
-  if (!hosts.empty() && std::ranges::find(hosts, trust_domain.name()) == hosts.end()) {
-    map->Problem("permitted_uri_hosts", "the own trust domain is not among them",
-                 "add " + trust_domain.name() + ", or no SVID below a nested server verifies");
-  }
-  map->Finish();
-  return limits;
-}
-
 void ReadAdminIds(ConfigMap& root, ServerConfig* config) {
   for (const auto& scalar : root.Scalars("admin_ids")) {
     auto id = SpiffeId::Parse(scalar.text);
@@ -248,6 +214,7 @@ ServerConfig Read(ConfigMap root, ConfigProblems* problems) {
   config.jwt_key_type = KeyTypeOf(root, "jwt_key_type", config.ca_key_type);
   config.ca_subject = ReadSubject(root);
   config.downstream = ReadDownstream(root, config.trust_domain);
+  config.upstream = ReadUpstream(root, config.trust_domain);
   config.default_x509_svid_ttl = Seconds(root, "default_x509_svid_ttl", hours(1), seconds(1));
   config.agent_ttl = Seconds(root, "agent_ttl", config.default_x509_svid_ttl, seconds(1));
   config.default_jwt_svid_ttl =

@@ -20,6 +20,7 @@
 #include "identity/registry/prune.h"
 #include "identity/server/federation_config.h"
 #include "identity/server/key_store_config.h"
+#include "identity/server/upstream_config.h"
 #include "identity/spiffe/spiffe_id.h"
 #include "net/address.h"
 
@@ -48,8 +49,9 @@ struct ServerConfig {
   std::chrono::seconds ca_ttl{0};
   ca::KeyType ca_key_type = ca::KeyType::kEcP256;
   ca::KeyType jwt_key_type = ca::KeyType::kEcP256;
-  std::vector<ca::NameAttribute> ca_subject;  // empty: the default subject
-  ca::DownstreamLimits downstream;            // of authorities that nested servers are given
+  std::vector<ca::NameAttribute> ca_subject;   // empty: the default subject
+  ca::DownstreamLimits downstream;             // of authorities that nested servers are given
+  std::optional<DiskUpstreamConfig> upstream;  // absent: our X.509 authorities are roots
   std::chrono::seconds default_x509_svid_ttl{0};
   std::chrono::seconds agent_ttl{0};
   std::chrono::seconds default_jwt_svid_ttl{0};

@@ -27,6 +27,8 @@ void ReadDisk(ConfigMap& map, KeyStoreConfig* config) {
   config->kek_file.clear();
 }
 
+}  // namespace
+
 void ReadPkcs11(ConfigMap& map, ca::Pkcs11Settings* settings) {
   settings->module = map.RequiredString("module",
                                         "the PKCS#11 library of the token, for example "
@@ -37,8 +39,6 @@ void ReadPkcs11(ConfigMap& map, ca::Pkcs11Settings* settings) {
   settings->sessions = static_cast<std::size_t>(
       map.Int("sessions", static_cast<std::int64_t>(settings->sessions), 1, kMaxSessions));
 }
-
-}  // namespace
 
 KeyStoreConfig ReadKeyStore(ConfigMap& root, const std::string& default_kek_file) {
   KeyStoreConfig config;

@@ -22,6 +22,9 @@ struct KeyStoreConfig {
   ca::Pkcs11Settings pkcs11;
 };
 
+// `module`, `token`, `pin_file`, `sessions` of a map that names a token.
+void ReadPkcs11(ConfigMap& map, ca::Pkcs11Settings* settings);
+
 // Reads `key_store` of `root`; `kek_file` is the default and what the older top-level key says.
 KeyStoreConfig ReadKeyStore(ConfigMap& root, const std::string& default_kek_file);
 

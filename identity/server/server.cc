@@ -36,6 +36,7 @@
 #include "identity/server/issuer.h"
 #include "identity/server/jwt_issuer.h"
 #include "identity/server/server_identity.h"
+#include "identity/server/upstream_disk.h"
 #include "identity/store/sqlite/sqlite_store.h"
 #include "net/admin_server.h"
 #include "net/tls_front.h"
@@ -110,6 +111,7 @@ struct Server::State {
   std::unique_ptr<Registry> registry;
   std::unique_ptr<ca::KeyStore> keys;
   std::unique_ptr<LogKeeper> log_keeper;
+  std::unique_ptr<UpstreamAuthority> upstream;  // null: none
   std::unique_ptr<AuthorityKeeper> keeper;
   std::unique_ptr<WorkerPool> signers;
   std::unique_ptr<Journal> journal;
@@ -174,6 +176,10 @@ Status Server::State::MakeAuthorities() {
   settings.jwt_key_type = config.jwt_key_type;
   settings.ca_subject = config.ca_subject;
   settings.keep_jwt = !config.disable_jwt_svids;
+  if (config.upstream) {
+    SIGNET_TRY(upstream, DiskUpstream::Open(*config.upstream, clock, random, log));
+    settings.upstream = upstream.get();
+  }
   SIGNET_TRY(keeper, AuthorityKeeper::Start(*store, *registry, *keys, settings, clock, random, log,
                                             metrics));
   signers = std::make_unique<WorkerPool>(SignerCount(config), config.limits.queued_calls);

@@ -37,7 +37,7 @@ using Revision = std::uint64_t;
 struct AuthorityRecord {
   ca::AuthoritySlot slot;
   std::string type;          // "x509" or "jwt"
-  std::vector<Bytes> chain;  // x509: DER, own certificate first
+  std::vector<Bytes> chain;  // x509: DER, own certificate first, the root in the bundle last
   Bytes public_key;          // jwt: SubjectPublicKeyInfo
 };
 

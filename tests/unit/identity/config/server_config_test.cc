@@ -237,5 +237,36 @@ TEST_CASE("limits of authorities below ours are read, and those that would break
   CHECK(problem("permitted_dns_names: ['https://x']").line == 4);
 }
 
+TEST_CASE("a CA in files above ours is read, with its key in a file or in a token") {
+  CHECK_FALSE(MustParse(kMinimal).upstream);
+  const std::string disk =
+      std::string(kMinimal) + "upstream_authority:\n  type: disk\n  certificate_file: /ca.pem\n";
+  const auto files = MustParse(disk +
+                               "  key_file: /ca.key\n  bundle_file: /root.pem\n  path_length: 1\n"
+                               "  permitted_uri_hosts: [example.org]\n")
+                         .upstream;
+  REQUIRE(files);
+  CHECK(files->certificate_file == "/ca.pem");
+  CHECK(files->key_file == "/ca.key");
+  CHECK(files->bundle_file == "/root.pem");
+  CHECK(files->limits.path_length == 1);
+  const std::string token = "  pkcs11: {module: /m.so, token: t, pin_file: /pin, key_label: ca}\n";
+  const auto in_token = MustParse(disk + token).upstream;
+  REQUIRE(in_token);
+  CHECK(in_token->key_label == "ca");
+  CHECK(in_token->token.token == "t");
+  const auto problem = [&](const std::string& lines) { return ProblemOf(disk + lines); };
+  CHECK(problem("").message == "there is no key");
+  CHECK(problem("  key_file: /ca.key\n" + token).line == 6);
+  CHECK(problem("  key_file: /ca.key\n  path_length: 9\n").line == 7);
+  CHECK(problem("  key_file: /ca.key\n  permitted_uri_hosts: [other.org]\n").line == 7);
+  CHECK(problem("  key_file: /ca.key\n  certificate: /x\n").line == 7);
+  CHECK(ProblemOf(std::string(kMinimal) +
+                  "upstream_authority:\n  type: vault\n  certificate_file: /c\n  key_file: /k\n")
+            .line == 4);
+  CHECK(ProblemOf(std::string(kMinimal) + "upstream_authority:\n  type: disk\n  key_file: /k\n")
+            .message.find("certificate_file") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace signet::identity
