@@ -19,6 +19,16 @@ class FileAuthority {
   // Replaced by one that ends after `days`.
   void ReplaceEnding(int days) { Make(days); }
 
+  // The certificate again, by the same root, over another key (SubjectPublicKeyInfo).
+  void CertifyInstead(ByteView spki) {
+    WriteText(dir_.File("other.pub"),
+              "-----BEGIN PUBLIC KEY-----\n" + EncodeBase64(spki) + "\n-----END PUBLIC KEY-----\n");
+    Openssl(dir_, {"x509", "-req", "-in", dir_.File("ca.csr"), "-force_pubkey",
+                   dir_.File("other.pub"), "-CA", dir_.File("root.pem"), "-CAkey",
+                   dir_.File("root.key"), "-CAcreateserial", "-extfile", dir_.File("conf"),
+                   "-extensions", "ca", "-days", "3650", "-out", certificate_file()});
+  }
+
   std::string certificate_file() const { return dir_.File("ca.pem"); }
   std::string key_file() const { return dir_.File("ca.key"); }
   std::string root_key_file() const { return dir_.File("root.key"); }

@@ -10,6 +10,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
 #include "tests/support/file_authority.h"
+#include "tests/support/soft_token.h"
 #include "tests/support/store_values.h"
 
 namespace signet::identity {
@@ -114,6 +115,24 @@ TEST_CASE("a root in a file certifies by itself") {
   CHECK(chain.size() == 2);
   CHECK(w.Verifies(chain));
   CHECK(w.registry->OwnBundle()->X509Roots() == std::vector{w.above.root()});
+}
+
+TEST_CASE("the CA's key may be in a token, which is all that is read of it") {
+  World w;
+  DiskUpstreamConfig config = w.Files();
+  config.key_file.clear();
+  config.token = test::SoftToken::Instance().settings();
+  config.key_label = "upstream-ca";
+  CHECK(w.Refused(config).reason == ca::kKeyNotFound);
+  const auto token = ca::Pkcs11KeyStore::Create(config.token).value();
+  const auto key = token->Generate("upstream-ca", ca::KeyType::kEcP256).value();
+  CHECK(w.Refused(config).reason == kUpstreamUnusable);  // the certificate is over another key
+  w.above.CertifyInstead(key->public_key().spki());
+  w.clock.Advance(minutes(1));
+  REQUIRE(w.Start(config));
+  CHECK(w.Verifies(w.Issue()));
+  CHECK(w.Issue()[2] == w.above.authority());
+  REQUIRE(token->Remove("upstream-ca"));
 }
 
 TEST_CASE("nothing is certified above when it cannot be recorded") {
