@@ -20,7 +20,7 @@ namespace signet::proxy {
 class RateLimiter {
  public:
   explicit RateLimiter(mesh::RateLimits limits, std::size_t max_callers = 65536)
-      : limits_(std::move(limits)), max_callers_(max_callers) {}
+      : limits_(limits), max_callers_(max_callers) {}
 
   // Takes one, or answers after what time there may be one again. `caller`: empty where callers
   // have no identity: they are one.
