@@ -228,7 +228,13 @@ class Fleet {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
       if (due_.empty() || due_.begin()->first > Clock::now()) {
+        // Those of the last pause: their reactions have returned by now. They hold descriptors.
+        std::vector<std::unique_ptr<Subscription>> gone = std::exchange(buried_, std::move(ended_));
+        ended_.clear();
         changed_.wait_for(lock, milliseconds(20));
+        lock.unlock();
+        gone.clear();
+        lock.lock();
         continue;
       }
       const std::size_t agent = due_.begin()->second;
@@ -267,7 +273,7 @@ class Fleet {
   std::map<std::size_t, int> failures_;
   std::mt19937 random_{7};
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
-  std::vector<std::unique_ptr<Subscription>> ended_;
+  std::vector<std::unique_ptr<Subscription>> ended_, buried_;
   std::size_t live_ = 0;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
