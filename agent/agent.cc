@@ -1,19 +1,14 @@
 #include "agent/agent.h"
 
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
 
 namespace signet::agent {
 namespace {
 
-constexpr Duration kQuietTooLong = std::chrono::minutes(5);
+constexpr Duration kAttestationTimeout = std::chrono::seconds(5);
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
-
-double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
@@ -43,7 +38,8 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
       cache_(config.trust_domain),
       cache_store_(config.data_dir + "/cache.sealed", config.disk_cache ? stores.kek : nullptr,
                    {cache_, *state_, world.clock, world.random, world.log, world.metrics}),
-      attestor_(config.unix_attestor, world.metrics),
+      unix_attestor_(config.unix_attestor, world.metrics),
+      attestors_(unix_attestor_, {}, kAttestationTimeout, world.clock, world.log, world.metrics),
       link_(world.dialer, *state_, world.clock),
       node_authority_(link_),
       svid_issuer_(link_),
@@ -58,10 +54,14 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
             world.log, world.metrics),
       jwt_issuer_(link_),
       jwts_(cache_, jwt_issuer_, world.clock, world.metrics),
+      reporter_({*state_, cache_, cache_store_, minter_, sync_, jwts_,
+                 [this] { return attestors_.Records(); }, world.clock},
+                config.server.ToString(), config.most_svids),
       endpoints_(
-          {cache_, [this](const net::PeerCredentials& peer) { return attestor_.Attest(peer); },
+          {cache_, [this](const net::PeerCredentials& peer) { return attestors_.Attest(peer); },
            [this](const std::vector<std::string>& ids) { minter_.Want(ids); }, interest_, jwts_,
-           [this] { return Figures(); }, world.clock, world.random, world.log, world.metrics},
+           [this] { return reporter_.Figures(); }, [this] { return reporter_.Status(); },
+           world.clock, world.random, world.log, world.metrics},
           config.endpoints, config.limits) {}
 
 Agent::~Agent() { StopParts(); }
@@ -132,7 +132,7 @@ ExitCode Agent::EnsureAttested() {
 }
 
 void Agent::StartParts() {
-  ExportMetrics();
+  reporter_.ExportMetrics(&world_.metrics);
   cache_.Observe([this] { endpoints_.Wake(); });
   cache_.Observe([this] { minter_.Wake(); });
   cache_.Observe([this] { cache_store_.Wake(); });
@@ -148,11 +148,11 @@ void Agent::StartParts() {
   minter_.Start();
   sync_.Start(
       SyncEvents{[this] { OnConnected(); }, [this](const Error& e) { return OnDenied(e); }});
-  serving_ = true;
+  reporter_.SetServing(true);
 }
 
 void Agent::StopParts() {
-  serving_ = false;
+  reporter_.SetServing(false);
   sync_.Stop();
   minter_.Stop();
   keeper_.Stop();
@@ -222,80 +222,6 @@ bool Agent::Reattest() {
   return true;
 }
 
-net::Health Agent::health() const {
-  net::Health health;
-  const SnapshotPtr snapshot = cache_.Current();
-  const auto identity = state_->identity();
-  if (!identity) health.problems.push_back("this node is not attested");
-  if (identity && identity->not_after() <= world_.clock.Now())
-    health.problems.push_back("the agent's SVID has expired");
-  if (!serving_) health.problems.push_back("the Workload API is not open");
-  if (!snapshot->synced) health.problems.push_back("entries were never received");
-  health.ready = identity && serving_ && snapshot->synced;
-  if (const std::string problem = cache_store_.problem(); !problem.empty())
-    health.problems.push_back(problem);
-  if (const std::size_t without = minter_.without_room(); without > 0)
-    health.problems.push_back(fmt::format("limits.svids ({}) is reached: {} entries have no SVID",
-                                          config_.most_svids, without));
-  const auto heard = sync_.last_heard();
-  if (heard && world_.clock.SteadyNow() - *heard > kQuietTooLong)
-    health.problems.push_back("the server was last heard " +
-                              FormatDuration(world_.clock.SteadyNow() - *heard) + " ago");
-  return health;
-}
-
-AgentFigures Agent::Figures() const {
-  AgentFigures figures;
-  if (const auto identity = state_->identity()) figures.chain = identity->chain;
-  const SnapshotPtr snapshot = cache_.Current();
-  if (const BundlePtr own = snapshot->FindBundle(snapshot->trust_domain))
-    figures.roots = own->bundle.X509Roots();
-  snapshot->entries.ForEach(
-      [&](const HeldEntry& held) { figures.x509_svids += held.svid != nullptr ? 1 : 0; });
-  figures.jwt_svids = jwts_.cached();
-  if (const auto heard = sync_.last_heard())
-    figures.last_sync = world_.clock.Now() - (world_.clock.SteadyNow() - *heard);
-  return figures;
-}
-
-void Agent::ExportMetrics() {
-  Metrics& metrics = world_.metrics;
-  const auto count = [this](bool ready) {
-    std::size_t counted = 0;
-    cache_.Current()->entries.ForEach(
-        [&](const HeldEntry& held) { counted += (held.svid != nullptr) == ready ? 1 : 0; });
-    return static_cast<double>(counted);
-  };
-  metrics.GaugeFrom("signet_agent_svids", "Entries by whether an X.509-SVID is held for them",
-                    [count] { return count(true); }, {{"state", "held"}});
-  metrics.GaugeFrom("signet_agent_svids", "Entries by whether an X.509-SVID is held for them",
-                    [count] { return count(false); }, {{"state", "missing"}});
-  metrics.GaugeFrom("signet_agent_svid_soonest_expiry_timestamp_seconds",
-                    "When the first of the X.509-SVIDs held expires; 0: none is held", [this] {
-                      double soonest = 0;
-                      cache_.Current()->entries.ForEach([&](const HeldEntry& held) {
-                        if (!held.svid) return;
-                        const auto end = static_cast<double>(UnixSeconds(held.svid->not_after));
-                        soonest = soonest == 0 ? end : std::min(soonest, end);
-                      });
-                      return soonest;
-                    });
-  metrics.GaugeFrom("signet_agent_node_svid_expiry_timestamp_seconds",
-                    "When the agent's own SVID expires", [this] {
-                      const auto identity = state_->identity();
-                      return identity ? static_cast<double>(UnixSeconds(identity->not_after()))
-                                      : 0.0;
-                    });
-  metrics.GaugeFrom("signet_agent_sync_revision",
-                    "Revision of the entries held; 0: the server counts none",
-                    [this] { return static_cast<double>(cache_.Current()->revision); });
-  metrics.GaugeFrom("signet_agent_sync_age_seconds",
-                    "Since the server last agreed with what is held; -1: never", [this] {
-                      const auto heard = sync_.last_heard();
-                      return heard ? Seconds(world_.clock.SteadyNow() - *heard) : -1.0;
-                    });
-  metrics.GaugeFrom("signet_agent_sync_mode", "0: server away, 1: push, 2: polling",
-                    [this] { return static_cast<double>(static_cast<int>(sync_.mode())); });
-}
+net::Health Agent::health() const { return reporter_.Health(); }
 
 }  // namespace signet::agent

@@ -13,11 +13,13 @@
 #include "agent/cache/minter.h"
 #include "agent/config.h"
 #include "agent/endpoints/endpoints.h"
+#include "agent/status/reporter.h"
 #include "agent/sync/cache_store.h"
 #include "agent/sync/jwt_client.h"
 #include "agent/sync/server_clients.h"
 #include "agent/sync/server_link.h"
 #include "agent/sync/sync_worker.h"
+#include "agent/workload/attestor_set.h"
 #include "agent/workload/unix_attestor.h"
 #include "net/admin_server.h"
 
@@ -70,8 +72,6 @@ class Agent {
   bool OnDenied(const Error& error);
   Status AttestAgain();
   bool Reattest();
-  AgentFigures Figures() const;
-  void ExportMetrics();
 
   const AgentConfig config_;
   const AgentWorld world_;
@@ -80,7 +80,8 @@ class Agent {
   Cache cache_;
   Interest interest_;
   CacheStore cache_store_;
-  UnixAttestor attestor_;
+  UnixAttestor unix_attestor_;
+  AttestorSet attestors_;
   ServerLink link_;
   SpireNodeAuthority node_authority_;
   SpireSvidIssuer svid_issuer_;
@@ -90,6 +91,7 @@ class Agent {
   SyncWorker sync_;
   SpireJwtIssuer jwt_issuer_;
   JwtSource jwts_;
+  Reporter reporter_;
   Endpoints endpoints_;
 
   mutable std::mutex mutex_;
@@ -97,7 +99,6 @@ class Agent {
   bool stopping_ = false;
   bool denied_ = false;
   bool opened_ = false;
-  std::atomic<bool> serving_{false};
 };
 
 }  // namespace signet::agent

@@ -104,6 +104,7 @@ void MintSchedule::OnDifference(const HeldEntry* before, const HeldEntry* after)
 
 void MintSchedule::TakeOn(Slot* slot, const IssuedSvid& svid) {
   slot->issuers = svid.issuers;
+  slot->lost = false;
   slot->not_after = svid.not_after;
   slot->renew_at = RenewalTime(svid.not_before, svid.not_after, svid.fingerprint);
 }
@@ -232,10 +233,77 @@ std::vector<std::string> MintSchedule::TakeExpired() {
   while (!ends_.empty() && ends_.begin()->first <= clock_.Now()) {
     Slot* const slot = ends_.begin()->second;
     ids.push_back(slot->entry->id);
-    Change(slot, [&] { Forget(slot); });
+    Change(slot, [&] {
+      Forget(slot);
+      slot->lost = true;
+    });
   }
   Unpark();
   return ids;
+}
+
+SvidState MintSchedule::StateOf(const Slot& slot, WallTime now) const {
+  if (slot.issuers) {
+    const bool late = now >= slot.renew_at + (slot.not_after - slot.renew_at) / 2;
+    return late && !slot.entry->HasExpired(now) ? SvidState::kLate : SvidState::kFresh;
+  }
+  const bool needed = slot.wanted || slot.in_flight || !slot.entry->disable_x509_svid_prefetch;
+  // An expired entry is granted to nobody any more.
+  if (!needed || slot.entry->HasExpired(now)) return SvidState::kOnDemand;
+  if (slot.lost) return SvidState::kLost;
+  const bool turned_away = slot.refused || slot.place == Place::kParked;
+  return turned_away ? SvidState::kWithoutRoom : SvidState::kMissing;
+}
+
+SvidCounts MintSchedule::Count() const {
+  SvidCounts counts;
+  const WallTime now = clock_.Now();
+  for (const auto& [id, slot] : slots_) {
+    switch (StateOf(slot, now)) {
+      case SvidState::kOnDemand:
+        ++counts.on_demand;
+        break;
+      case SvidState::kFresh:
+        ++counts.fresh;
+        break;
+      case SvidState::kLate:
+        ++counts.late;
+        break;
+      case SvidState::kLost:
+        ++counts.lost;
+        break;
+      case SvidState::kMissing:
+        ++counts.missing;
+        if (slot.failures > 0) ++counts.refused;
+        break;
+      case SvidState::kWithoutRoom:
+        ++counts.without_room;
+        break;
+    }
+  }
+  if (!ends_.empty()) counts.soonest_end = ends_.begin()->first;
+  return counts;
+}
+
+std::vector<SvidStanding> MintSchedule::Standings(std::size_t limit) const {
+  std::vector<SvidStanding> standings;
+  const WallTime now = clock_.Now();
+  const auto add = [&](const Slot& slot) {
+    SvidStanding standing{slot.entry->id, slot.entry->spiffe_id, StateOf(slot, now), {}, {},
+                          slot.failures};
+    if (slot.issuers) {
+      standing.not_after = slot.not_after;
+      standing.renew_at = slot.renew_at;
+    }
+    standings.push_back(std::move(standing));
+  };
+  for (const auto& [id, slot] : slots_) {
+    if (standings.size() >= limit) return standings;
+    if (!slot.issuers && StateOf(slot, now) != SvidState::kOnDemand) add(slot);
+  }
+  for (auto end = ends_.begin(); end != ends_.end() && standings.size() < limit; ++end)
+    add(*end->second);
+  return standings;
 }
 
 std::vector<std::string> MintSchedule::TakeGivenUp() { return std::exchange(given_up_, {}); }

@@ -29,6 +29,30 @@ struct MintOptions {
   ca::KeyType key_type = ca::KeyType::kEcP256;  // of the keys of workloads
 };
 
+// How the SVIDs stand. Each entry counts once, but for `refused`.
+enum class SvidState : std::uint8_t {
+  kOnDemand,     // none, nobody asked for one, and its entry says not to mint before
+  kFresh,        // held; its renewal is still to come, or going on
+  kLate,         // held; half of the time from the planned renewal to its end has passed
+  kLost,         // it expired before it could be renewed
+  kMissing,      // none yet
+  kWithoutRoom,  // none, because the bound is reached
+};
+
+struct SvidCounts {
+  std::size_t on_demand = 0, fresh = 0, late = 0, lost = 0, missing = 0, without_room = 0;
+  std::size_t refused = 0;  // of the missing ones: minting failed at least once
+  std::optional<WallTime> soonest_end;
+};
+
+struct SvidStanding {
+  std::string entry_id;
+  identity::SpiffeId spiffe_id;
+  SvidState state = SvidState::kMissing;
+  std::optional<WallTime> not_after, renew_at;  // absent: none is held
+  unsigned failures = 0;
+};
+
 class MintSchedule {
  public:
   // Ids of the entries whose SVIDs somebody uses now.
@@ -75,6 +99,10 @@ class MintSchedule {
   std::uint64_t refused() const { return refused_; }
   // Entries that have no SVID because there is no room.
   std::size_t without_room() const { return parked_.size() + refused_now_; }
+  // Looks at each entry.
+  SvidCounts Count() const;
+  // At most `limit`: those that are owed an SVID, then those that hold one by when it ends.
+  std::vector<SvidStanding> Standings(std::size_t limit) const;
 
  private:
   enum class Place { kNowhere, kReady, kUntilWall, kUntilSteady, kParked };
@@ -90,6 +118,7 @@ class MintSchedule {
     bool wanted = false;
     bool in_flight = false;
     bool refused = false;  // wanted, and there was no room
+    bool lost = false;     // the last one ended before there was another
     Place place = Place::kNowhere;
     Urgency urgency = Urgency::kWarmUp;
 
@@ -110,6 +139,7 @@ class MintSchedule {
   void Enter(Slot* slot);
   void Leave(Slot* slot);
   void Forget(Slot* slot);
+  SvidState StateOf(const Slot& slot, WallTime now) const;
   void Promote();
   void Unpark();
   // Whether there is room for one more, after one was given up for it if need be.

@@ -60,6 +60,16 @@ std::size_t Minter::without_room() const {
   return schedule_.without_room();
 }
 
+SvidCounts Minter::Count() const {
+  const std::lock_guard lock(mutex_);
+  return schedule_.Count();
+}
+
+std::vector<SvidStanding> Minter::Standings(std::size_t limit) const {
+  const std::lock_guard lock(mutex_);
+  return schedule_.Standings(limit);
+}
+
 void Minter::Start() {
   threads_.emplace_back([this] { Loop(Lane::kWaiting); });
   for (int i = 0; i < kAnyLanes; ++i) threads_.emplace_back([this] { Loop(Lane::kAny); });

@@ -77,6 +77,9 @@ class Minter {
 
   // Entries without an SVID because the bound on SVIDs is reached.
   std::size_t without_room() const;
+  // As MintSchedule has it.
+  SvidCounts Count() const;
+  std::vector<SvidStanding> Standings(std::size_t limit) const;
 
   // One round: learns the cache, mints at most a batch. Answers how long nothing will be due.
   // Called by the threads; public for tests.

@@ -3,13 +3,14 @@
 #include "agent/endpoints/delegated_service.h"
 #include "agent/endpoints/health_service.h"
 #include "agent/endpoints/logger_service.h"
+#include "agent/endpoints/node_service.h"
 #include "agent/endpoints/socket_server.h"
 
 namespace signet::agent {
 
 struct AdminSocket::State {
   State(const EndpointParts& given, const EndpointOptions& options, const CallerLimits& limits,
-        std::function<AgentFigures()> figures)
+        AdminFacts facts)
       : parts(given),
         server(limits, parts.attestation.clock, parts.attestation.log, parts.attestation.metrics),
         gate(server.callers(), parts.attestation, parts.refusals),
@@ -18,8 +19,11 @@ struct AdminSocket::State {
             parts.interest, parts.attestation.clock,
             parts.want,     [this](const grpc::Status& status) { parts.refusals.Count(status); }},
         delegated_identity(streams, gate, parts.jwts, parts.jwt_pool, options.authorized_delegates),
-        debug(std::move(figures), parts.attestation.clock),
-        logger(parts.attestation.log) {}
+        debug(std::move(facts.figures), parts.attestation.clock),
+        logger(parts.attestation.log),
+        node(std::move(facts.status), [this, public_callers = std::move(facts.public_callers)] {
+          return NodeService::Callers{public_callers(), server.callers().Connected()};
+        }) {}
 
   const EndpointParts parts;
   SocketServer server;
@@ -29,6 +33,7 @@ struct AdminSocket::State {
   DelegatedService delegated_identity;
   DebugService debug;
   LoggerService logger;
+  NodeService node;
   HealthService health;
 };
 
@@ -38,11 +43,11 @@ Result<std::unique_ptr<AdminSocket>> AdminSocket::Start(UniqueFd listener,
                                                         const EndpointParts& parts,
                                                         const EndpointOptions& options,
                                                         const CallerLimits& limits,
-                                                        std::function<AgentFigures()> figures) {
-  auto state = std::make_unique<State>(parts, options, limits, std::move(figures));
+                                                        AdminFacts facts) {
+  auto state = std::make_unique<State>(parts, options, limits, std::move(facts));
   SIGNET_RETURN_IF_ERROR(state->server.Serve(
       std::move(listener),
-      {&state->delegated_identity, &state->debug, &state->logger, &state->health}));
+      {&state->delegated_identity, &state->debug, &state->logger, &state->node, &state->health}));
   return std::unique_ptr<AdminSocket>(new AdminSocket(std::move(state)));
 }
 

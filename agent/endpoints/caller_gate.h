@@ -30,14 +30,18 @@ struct Attestation {
   Metrics& metrics;
 };
 
-// Counts refusals by their code.
+// Counts refusals by their code, and those this gate makes by their reason.
 class RefusalCounters {
  public:
   explicit RefusalCounters(Metrics& metrics);
   void Count(const grpc::Status& status);
+  // A caller that could not be attested, or was not even tried to be.
+  void CountAttestation(const Error& error);
 
  private:
   std::map<int, Counter*> by_code_;
+  std::map<std::string_view, Counter*> by_reason_;
+  Counter* other_reason_;
 };
 
 class CallerGate {
@@ -73,7 +77,6 @@ class CallerGate {
   const Attestation& attestation_;
   RefusalCounters& refusals_;
   LogLimiter failure_lines_;
-  Counter& attestation_failures_;
 };
 
 }  // namespace signet::agent

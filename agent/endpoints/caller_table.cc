@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 
 #include <charconv>
+#include <tuple>
+
+#include "base/stable_sort.h"
 
 namespace signet::agent {
 namespace {
@@ -35,7 +38,7 @@ Status CallerTable::Admit(int fd, net::PeerCredentials credentials) {
   };
   if (is_full()) ReapLocked();
   if (is_full()) return Fail(Code::kUnavailable, kTooManyConnections, fmt::format("user {}", uid));
-  rows_[fd] = {inode, std::make_shared<const Caller>(Caller{std::move(credentials)})};
+  rows_[fd] = {inode, std::make_shared<const Caller>(std::move(credentials))};
   ++connections_of_[uid];
   return {};
 }
@@ -83,18 +86,43 @@ std::size_t CallerTable::connections() const {
   return rows_.size();
 }
 
-std::optional<CallerTable::StreamSlot> CallerTable::TakeStream(uid_t uid) {
+std::vector<ConnectedCaller> CallerTable::Connected() const {
+  std::map<std::tuple<pid_t, uid_t, gid_t>, ConnectedCaller> by_process;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [fd, row] : rows_) {
+      if (SocketInode(fd) != row.inode) continue;
+      const net::PeerCredentials& who = row.caller->credentials;
+      ConnectedCaller& caller = by_process[{who.pid, who.uid, who.gid}];
+      caller.pid = who.pid;
+      caller.uid = who.uid;
+      caller.gid = who.gid;
+      ++caller.connections;
+      caller.streams += row.caller->streams;
+    }
+  }
+  std::vector<ConnectedCaller> connected;
+  for (const auto& [key, caller] : by_process) connected.push_back(caller);
+  StableSortBy(connected,
+               [](const ConnectedCaller& caller) { return ~std::uint64_t{caller.streams}; });
+  return connected;
+}
+
+std::optional<CallerTable::StreamSlot> CallerTable::TakeStream(CallerPtr caller) {
+  const uid_t uid = caller->credentials.uid;
   const std::lock_guard lock(mutex_);
   const auto found = streams_of_.find(uid);
   if (found != streams_of_.end() && found->second >= limits_.streams_per_uid) return std::nullopt;
   ++streams_of_[uid];
-  return StreamSlot(this, uid);
+  ++caller->streams;
+  return StreamSlot(this, std::move(caller));
 }
 
 CallerTable::StreamSlot::~StreamSlot() {
   if (table_ == nullptr) return;
   const std::lock_guard lock(table_->mutex_);
-  CountDown(&table_->streams_of_, uid_);
+  CountDown(&table_->streams_of_, caller_->credentials.uid);
+  --caller_->streams;
 }
 
 std::size_t CallerTable::streams() const {

@@ -6,11 +6,13 @@
 // Threads: safe from any thread.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "net/peer_credentials.h"
 
@@ -26,9 +28,20 @@ struct CallerLimits {
 };
 
 struct Caller {
-  net::PeerCredentials credentials;
+  explicit Caller(net::PeerCredentials c) : credentials(std::move(c)) {}
+  const net::PeerCredentials credentials;
+  mutable std::atomic<std::uint32_t> streams{0};  // open over this connection
 };
 using CallerPtr = std::shared_ptr<const Caller>;
+
+// One process, with all its connections.
+struct ConnectedCaller {
+  pid_t pid = -1;
+  uid_t uid = static_cast<uid_t>(-1);
+  gid_t gid = static_cast<gid_t>(-1);
+  std::size_t connections = 0;
+  std::size_t streams = 0;
+};
 
 class CallerTable {
  public:
@@ -44,23 +57,25 @@ class CallerTable {
   // Hangs up on everybody: what waits to be read by them fails. gRPC closes the descriptors.
   void HangUp();
   std::size_t connections() const;
+  // Those that are open now, with the most streams first.
+  std::vector<ConnectedCaller> Connected() const;
 
-  // One stream of a user, counted until destroyed.
+  // One stream of a caller, counted until destroyed.
   class StreamSlot {
    public:
     StreamSlot(StreamSlot&& other) noexcept
-        : table_(std::exchange(other.table_, nullptr)), uid_(other.uid_) {}
+        : table_(std::exchange(other.table_, nullptr)), caller_(std::move(other.caller_)) {}
     StreamSlot& operator=(StreamSlot&&) = delete;
     ~StreamSlot();
 
    private:
     friend class CallerTable;
-    StreamSlot(CallerTable* table, uid_t uid) : table_(table), uid_(uid) {}
+    StreamSlot(CallerTable* table, CallerPtr caller) : table_(table), caller_(std::move(caller)) {}
     CallerTable* table_;
-    uid_t uid_;
+    CallerPtr caller_;
   };
-  // Absent at the limit.
-  std::optional<StreamSlot> TakeStream(uid_t uid);
+  // Absent at the limit of the caller's user.
+  std::optional<StreamSlot> TakeStream(CallerPtr caller);
   std::size_t streams() const;
 
  private:

@@ -40,8 +40,9 @@ Status Endpoints::Open(UniqueFd listener) {
   SIGNET_TRY(public_socket_, WorkloadServer::Start(std::move(listener), parts_, options_, limits_));
   if (!options_.admin_socket) return {};
   SIGNET_TRY(auto admin_listener, ListenAdmin(*options_.admin_socket));
+  AdminFacts facts{world_.figures, world_.status, [this] { return public_socket_->Connected(); }};
   SIGNET_TRY(admin_socket_, AdminSocket::Start(std::move(admin_listener), parts_, options_, limits_,
-                                               world_.figures));
+                                               std::move(facts)));
   return {};
 }
 

@@ -18,6 +18,7 @@ struct EndpointWorld {
   Interest& interest;  // learns who has an open stream
   JwtSource& jwts;
   std::function<AgentFigures()> figures;
+  std::function<NodeStatus()> status;
   const Clock& clock;
   Random& random;
   const Logger& log;

@@ -71,6 +71,10 @@ void WorkloadServer::Wake() { state_->hub.Wake(); }
 
 void WorkloadServer::SetServing(bool serving) { state_->health.SetServing(serving); }
 
+std::vector<ConnectedCaller> WorkloadServer::Connected() const {
+  return state_->server.callers().Connected();
+}
+
 void WorkloadServer::Stop() {
   state_->server.StopAccepting();
   state_->hub.Stop();

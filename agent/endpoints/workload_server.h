@@ -41,6 +41,7 @@ class WorkloadServer {
   void Wake();
   // What gRPC health on the socket answers.
   void SetServing(bool serving);
+  std::vector<ConnectedCaller> Connected() const;
   // Ends every stream; nothing is accepted afterwards.
   void Stop();
 

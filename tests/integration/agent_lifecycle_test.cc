@@ -63,6 +63,40 @@ bool IsServed(const std::string& socket) {
 
 }  // namespace
 
+TEST_CASE("signet agent status tells what is held, who is connected, and that the server is away") {
+  const TempDir admin;
+  const std::string socket = admin.File("admin.sock");
+  Pair pair({}, "admin_socket: " + socket + "\n");
+  pair.StartAgent();
+  pair.Put("first", "/first");
+  REQUIRE(IsServed(pair.agent->socket()));
+  SvidStream stream(pair.agent->socket());
+  REQUIRE(stream.Next());
+  const std::vector<std::string> ask = {SIGNET_BIN "/signet", "agent", "status",
+                                        "--agent-admin-socket", socket};
+  std::string text;
+  const auto until = [&](const std::string& expected) {
+    for (const auto deadline = std::chrono::steady_clock::now() + seconds(20);
+         std::chrono::steady_clock::now() < deadline;) {
+      std::filesystem::remove(admin.File("out"));
+      const ProcessEnd end = RunProcess(ask, admin.File("out"), &text);
+      if (end.code == 0 && text.find(expected) != text.npos) return true;
+    }
+    return false;
+  };
+  CHECK(until("(push)"));
+  INFO(text);
+  for (const std::string& part : {std::string("Health:         good"), std::string("1 fresh"),
+                                  "spiffe://example.org/first  fresh", pair.agent->AgentId(),
+                                  std::to_string(getpid()) + "  " + std::to_string(geteuid())})
+    CHECK(text.find(part) != text.npos);
+  pair.server.Kill();
+  CHECK(until("(away)"));
+  std::filesystem::remove(admin.File("out"));
+  pair.agent->Stop();
+  CHECK(RunProcess(ask, admin.File("out")).code == 3);
+}
+
 TEST_CASE("token, attestation, entry, SVID on the open stream, removal, denial") {
   Pair pair;
   pair.StartAgent();

@@ -15,6 +15,7 @@ constexpr const char* kFooter = R"(Examples:
   signet entry show -o json
   signet entry apply -f entries/ --plan
   signet agent list
+  signet agent status --agent-admin-socket /run/signet/agent/admin/admin.sock
   signet federation create --trust-domain other.org --url https://bundle.other.org:8443/ \
       --profile https_spiffe --endpoint-spiffe-id spiffe://other.org/spire/server --bundle other.json
   signet authority rotate --plan
@@ -37,6 +38,7 @@ struct Parsed {
   ApplyOptions apply;
   std::vector<std::string> entry_ids;
   AgentOptions agent;
+  std::string agent_admin_socket;
   PurgeOptions purge;
   bool only_banned = false;
   FetchOptions fetch;
@@ -198,6 +200,17 @@ void AddAgentCommands(CLI::App* app, Parsed* p) {
   one("show", "Show one agent", ShowAgent);
   one("ban", "Refuse an agent for good: it loses its identity and cannot join again", BanAgent);
   one("evict", "Remove an agent: it must join anew", EvictAgent);
+  CLI::App* status =
+      AddCommand(agent, p, "status",
+                 "Show what the agent on this node holds, until when, and who is connected; exit "
+                 "code 1 when something that should be served is not",
+                 [p] { return ShowNodeStatus(p->session, p->agent_admin_socket); });
+  status
+      ->add_option("--agent-admin-socket", p->agent_admin_socket,
+                   "The agent's admin_socket (or SIGNET_AGENT_ADMIN_SOCKET)")
+      ->type_name("PATH")
+      ->capture_default_str();
+  status->footer("Examples:\n  signet agent status\n  signet agent status -o json");
   CLI::App* purge = AddCommand(agent, p, "purge", "Evict the agents whose SVIDs ended long ago",
                                [p] { return PurgeAgents(p->session, p->purge); });
   purge->add_option("--expired-for", p->purge.expired_for, "How long ago at least")
@@ -515,6 +528,8 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   parsed.fetch.agent_socket =
       FromEnvironment("SPIFFE_ENDPOINT_SOCKET", "/run/signet/agent/api.sock");
   parsed.jwt.agent_socket = parsed.fetch.agent_socket;
+  parsed.agent_admin_socket =
+      FromEnvironment("SIGNET_AGENT_ADMIN_SOCKET", "/run/signet/agent/admin/admin.sock");
   CLI::App app{"Administers Signet: tokens, entries, agents, authorities and SVIDs."};
   app.name("signet");
   app.footer(kFooter);

@@ -65,6 +65,9 @@ int CountAgents(const Session& session, const AgentOptions& filter);
 int BanAgent(const Session& session, const AgentOptions& options);
 int EvictAgent(const Session& session, const AgentOptions& options);
 
+// Asks the agent of this node, over its admin socket.
+int ShowNodeStatus(const Session& session, const std::string& admin_socket);
+
 struct PurgeOptions {
   std::string expired_for = "30d";
   bool include_tofu = false;  // also those that cannot attest again

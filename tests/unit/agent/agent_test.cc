@@ -99,7 +99,7 @@ struct World {
   }
   // SVIDs the agent holds.
   bool Holds(int count) const {
-    const std::string line = "signet_agent_svids{state=\"held\"} " + std::to_string(count) + "\n";
+    const std::string line = "signet_agent_svids{state=\"fresh\"} " + std::to_string(count) + "\n";
     return metrics->Text().find(line) != std::string::npos;
   }
   std::string Id(const std::string& path) const { return "spiffe://example.org" + path; }

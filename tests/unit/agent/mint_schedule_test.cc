@@ -370,3 +370,45 @@ TEST_CASE("SVIDs of an authority that is tainted or no longer trusted are due") 
   f.schedule.Distrust({}, {Bytes{1, 2, 3}});
   CHECK(f.MintDue(1h) == Ids{"a"});
 }
+
+TEST_CASE("SVIDs are counted by how they stand: late before they end, lost afterwards") {
+  Fixture fixture;
+  AuthorizedEntry lazy = Entry("lazy", "/lazy", {"unix:uid:3"});
+  lazy.disable_x509_svid_prefetch = true;
+  fixture.Hold({Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:2"}), lazy});
+  CHECK(fixture.schedule.Count().missing == 2);
+  CHECK(fixture.schedule.Count().on_demand == 1);
+  CHECK_FALSE(fixture.schedule.Count().soonest_end);
+  fixture.MintDue(1h);
+  CHECK(fixture.schedule.Count().fresh == 2);
+  CHECK(fixture.schedule.Count().soonest_end == fixture.clock.Now() + 1h);
+
+  fixture.clock.Advance(44min);  // renewal was due between 27 and 33 minutes
+  for (const EntryPtr& entry : fixture.schedule.TakeDue(10)) fixture.schedule.Failed(entry->id);
+  CHECK(fixture.schedule.Count().fresh + fixture.schedule.Count().late == 2);
+  fixture.clock.Advance(3min);
+  CHECK(fixture.schedule.Count().late == 2);
+  const auto late = fixture.schedule.Standings(10);
+  REQUIRE(late.size() == 2);
+  CHECK(late[0].state == SvidState::kLate);
+  CHECK(late[0].failures == 1);
+  CHECK(late[0].not_after == fixture.clock.Now() + 13min);
+  CHECK(fixture.schedule.Standings(1).size() == 1);
+
+  fixture.clock.Advance(14min);
+  CHECK(fixture.schedule.TakeExpired().size() == 2);
+  CHECK(fixture.schedule.Count().lost == 2);
+  CHECK(fixture.schedule.Standings(10)[1].state == SvidState::kLost);
+  fixture.schedule.ForgiveFailures();
+  CHECK(fixture.MintDue(1h).size() == 2);
+  CHECK(fixture.schedule.Count().lost == 0);
+  CHECK(fixture.schedule.Count().fresh == 2);
+}
+
+TEST_CASE("an entry whose minting failed is told apart from one that is being minted") {
+  Fixture fixture;
+  fixture.Hold({Entry("a", "/a", {"unix:uid:1"}), Entry("b", "/b", {"unix:uid:2"})});
+  fixture.schedule.Failed(fixture.schedule.TakeDue(1).at(0)->id);
+  CHECK(fixture.schedule.Count().missing == 2);
+  CHECK(fixture.schedule.Count().refused == 1);
+}

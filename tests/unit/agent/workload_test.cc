@@ -199,14 +199,44 @@ TEST_CASE("connections and streams of one user are bounded, those of others are 
   first.ours.Reset();  // closed: its place is free at once
   CHECK(table.Admit(fourth.ours.get(), Myself()));
 
+  const auto user = [](uid_t uid) {
+    auto credentials = Myself();
+    credentials.uid = uid;
+    return std::make_shared<const Caller>(std::move(credentials));
+  };
+  const CallerPtr mine = user(7), other = user(8);
   {
-    const auto slot = table.TakeStream(7);
+    const auto slot = table.TakeStream(mine);
     CHECK(slot);
-    CHECK_FALSE(table.TakeStream(7));
-    CHECK(table.TakeStream(8));
+    CHECK_FALSE(table.TakeStream(mine));
+    CHECK(table.TakeStream(other));
     CHECK(table.streams() == 1);
+    CHECK(mine->streams == 1);
+    CHECK(other->streams == 0);
   }
-  CHECK(table.TakeStream(7));
+  CHECK(mine->streams == 0);
+  CHECK(table.TakeStream(mine));
+}
+
+TEST_CASE("who is connected is told by process, with streams, and no longer than it is") {
+  CallerTable table({});
+  Pair first, second, third;
+  auto stranger = Myself();
+  stranger.pid += 1;
+  REQUIRE(table.Admit(first.ours.get(), Myself()));
+  REQUIRE(table.Admit(second.ours.get(), Myself()));
+  REQUIRE(table.Admit(third.ours.get(), std::move(stranger)));
+  const auto slot = table.TakeStream(table.Find("fd:" + std::to_string(third.ours.get())));
+  const auto connected = table.Connected();
+  REQUIRE(connected.size() == 2);
+  CHECK(connected[0].pid == getpid() + 1);
+  CHECK(connected[0].streams == 1);
+  CHECK(connected[1].pid == getpid());
+  CHECK(connected[1].uid == geteuid());
+  CHECK(connected[1].connections == 2);
+  first.ours.Reset();
+  second.ours.Reset();
+  CHECK(table.Connected().size() == 1);  // not reaped yet, and not told of
 }
 
 TEST_CASE("attestations beyond the queue are refused, not kept") {
