@@ -3,10 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+
 namespace signet::agent {
 namespace {
-
-constexpr Duration kAttestationTimeout = std::chrono::seconds(5);
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
@@ -39,7 +38,10 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
       cache_store_(config.data_dir + "/cache.sealed", config.disk_cache ? stores.kek : nullptr,
                    {cache_, *state_, world.clock, world.random, world.log, world.metrics}),
       unix_attestor_(config.unix_attestor, world.metrics),
-      attestors_(unix_attestor_, {}, kAttestationTimeout, world.clock, world.log, world.metrics),
+      attestors_(
+          unix_attestor_,
+          MakeWorkloadAttestors(config.workload_attestors, world.clock, world.log, world.metrics),
+          config.workload_attestors.timeout, world.clock, world.log, world.metrics),
       link_(world.dialer, *state_, world.clock),
       node_authority_(link_),
       svid_issuer_(link_),

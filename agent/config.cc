@@ -124,6 +124,7 @@ void ReadAttestors(ConfigMap* root, AgentConfig* config) {
                       0, std::int64_t{1} << 34));
     unix_map->Finish();
   }
+  config->workload_attestors = ReadWorkloadAttestors(&*attestors);
   attestors->Finish();
 }
 

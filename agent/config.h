@@ -12,6 +12,7 @@
 #include "agent/attest/seal_key.h"
 #include "agent/endpoints/caller_table.h"
 #include "agent/endpoints/endpoint_options.h"
+#include "agent/workload/attestor_options.h"
 #include "agent/workload/unix_attestor.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -30,6 +31,7 @@ struct AgentConfig {
   AttestOptions attest;
   NodeAttestorOptions node_attestor;
   UnixAttestorOptions unix_attestor;
+  WorkloadAttestorOptions workload_attestors;  // beside it
   CallerLimits limits;
   std::size_t most_svids = 20'000;  // held at once
   EndpointOptions endpoints;

@@ -27,6 +27,7 @@ libyaml-cpp-dev            configuration files
 nlohmann-json3-dev         JSON
 libcli11-dev               command lines
 prometheus-cpp-dev         metrics
+libsystemd-dev             the agent asks systemd which file a unit was read from
 libnghttp2-dev             HTTP/2 framing in the proxy
 catch2                     tests
 openssl                    tests speak TLS to us with another program

@@ -40,6 +40,8 @@ TEST_CASE("what is not said has its default") {
   CHECK(config.socket_mode == 0777);
   CHECK(config.sync_interval == 5s);
   CHECK_FALSE(config.unix_attestor.discover_path);
+  CHECK_FALSE(config.workload_attestors.systemd);
+  CHECK_FALSE(config.workload_attestors.docker);
   CHECK_FALSE(config.metrics);
   CHECK_FALSE(std::get<JoinTokenOptions>(config.node_attestor).token);
 }
@@ -58,6 +60,9 @@ attestors:
   unix:
     discover_path: true
     sha256_limit: 1000
+  systemd: {fragment_path: false}
+  docker: {docker_socket_path: "unix:///d.sock", env: [MODE]}
+  timeout: 2s
 sync_interval: 1s
 limits: {connections: 10, connections_per_user: 5, streams_per_user: 6}
 log: {level: debug, format: json}
@@ -72,6 +77,13 @@ metrics: 127.0.0.1:0
   CHECK(AsText(std::get<JoinTokenOptions>(config.node_attestor).token->view()) == "abc");
   CHECK(config.unix_attestor.discover_path);
   CHECK(config.unix_attestor.sha256_limit == 1000);
+  CHECK(config.workload_attestors.systemd);
+  CHECK_FALSE(config.workload_attestors.fragment_path);
+  CHECK(config.workload_attestors.timeout == 2s);
+  REQUIRE(config.workload_attestors.docker);
+  CHECK(config.workload_attestors.docker->docker_socket == "/d.sock");
+  CHECK(config.workload_attestors.docker->podman_socket == "/run/podman/podman.sock");
+  CHECK(config.workload_attestors.docker->allowed_variables.contains("MODE"));
   CHECK(config.limits.connections_per_uid == 5);
   CHECK(config.log_level == LogLevel::kDebug);
   CHECK(config.log_format == LogFormat::kJson);
@@ -170,4 +182,12 @@ TEST_CASE("no proof, or two of them, or one beside a token, is a problem") {
         "2 kinds of proof are set");
   CHECK(OnlyProblem("node_attestor: {sshpop: {}}\njoin_token_file: /t\n") ==
         "a join token and another kind of proof are both set");
+}
+
+TEST_CASE("attestors that cannot work as they are configured are problems") {
+  CHECK(OnlyProblem("attestors: {docker: {docker_socket_path: d.sock}}\n") ==
+        "not the path of a Unix socket: d.sock");
+  CHECK(OnlyProblem("attestors: {docker: {env: ['A=b']}}\n") == "not the name of a variable: A=b");
+  OnlyProblem("attestors: {systemd: {fragments: true}}\n");
+  OnlyProblem("attestors: {timeout: 1ms}\n");
 }
