@@ -12,6 +12,8 @@
 #include <optional>
 #include <string_view>
 
+#include "net/peer_pin.h"
+
 namespace signet::net {
 namespace {
 
@@ -74,7 +76,10 @@ Result<PinnedProcess> PinProcess(pid_t pid) {
   return PinnedProcess{std::move(pidfd), before};
 }
 
-Result<PeerCredentials> ReadPeerCredentials(int socket) {
+namespace {
+
+// Without a pidfd yet.
+Result<PeerCredentials> ReadKernelCredentials(int socket) {
   ucred kernel{};
   socklen_t length = sizeof kernel;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &kernel, &length) != 0)
@@ -85,24 +90,34 @@ Result<PeerCredentials> ReadPeerCredentials(int socket) {
   peer.pid = kernel.pid;
   peer.uid = kernel.uid;
   peer.gid = kernel.gid;
+  return peer;
+}
 
+}  // namespace
+
+Result<PeerCredentials> ReadPeerByNumber(int socket) {
+  SIGNET_TRY(PeerCredentials peer, ReadKernelCredentials(socket));
+  Result<PinnedProcess> pinned = PinProcess(peer.pid);
+  if (!pinned && pinned.error().reason != kPeerGone) return Fail(std::move(pinned).error());
+  if (pinned) {
+    peer.pidfd = std::move(pinned->pidfd);
+    peer.start_time = pinned->start_time;
+  }
+  return peer;
+}
+
+Result<PeerCredentials> ReadPeerCredentials(int socket) {
   int pidfd = -1;
-  length = sizeof pidfd;
-  if (getsockopt(socket, SOL_SOCKET, kSoPeerPidFd, &pidfd, &length) == 0) {
-    peer.pidfd.Reset(pidfd);
-    peer.start_time = ReadStartTime(peer.pid);
-    return peer;
+  socklen_t length = sizeof pidfd;
+  if (getsockopt(socket, SOL_SOCKET, kSoPeerPidFd, &pidfd, &length) != 0) {
+    if (errno == ENOPROTOOPT) return ReadPeerByNumber(socket);  // before Linux 6.5
+    if (errno != ESRCH && errno != EINVAL)
+      return Fail(Code::kResourceExhausted, kPeerUnknown, ErrnoText(errno));
   }
-  if (errno != ENOPROTOOPT && errno != ESRCH && errno != EINVAL)
-    return Fail(Code::kResourceExhausted, kPeerUnknown, ErrnoText(errno));
-  if (errno == ENOPROTOOPT) {  // before Linux 6.5
-    Result<PinnedProcess> pinned = PinProcess(peer.pid);
-    if (!pinned && pinned.error().reason != kPeerGone) return Fail(std::move(pinned).error());
-    if (pinned) {
-      peer.pidfd = std::move(pinned->pidfd);
-      peer.start_time = pinned->start_time;
-    }
-  }
+  UniqueFd held(pidfd);
+  SIGNET_TRY(PeerCredentials peer, ReadKernelCredentials(socket));
+  peer.pidfd = std::move(held);
+  if (peer.pidfd.valid()) peer.start_time = ReadStartTime(peer.pid);
   return peer;
 }
 
