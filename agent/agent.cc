@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/files/renewal_action.h"
 
 namespace signet::agent {
 namespace {
@@ -56,8 +57,12 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
             world.log, world.metrics),
       jwt_issuer_(link_),
       jwts_(cache_, jwt_issuer_, world.clock, world.metrics),
+      files_({cache_, [this](const std::vector<std::string>& ids) { minter_.Want(ids); }, interest_,
+              world.clock, world.random, world.log, world.metrics},
+             config.files, RunAction),
       reporter_({*state_, cache_, cache_store_, minter_, sync_, jwts_,
-                 [this] { return attestors_.Records(); }, world.clock},
+                 [this] { return attestors_.Records(); }, [this] { return files_.Problems(); },
+                 world.clock},
                 config.server.ToString(), config.most_svids),
       endpoints_(
           {cache_, [this](const net::PeerCredentials& peer) { return attestors_.Attest(peer); },
@@ -138,6 +143,7 @@ void Agent::StartParts() {
   cache_.Observe([this] { endpoints_.Wake(); });
   cache_.Observe([this] { minter_.Wake(); });
   cache_.Observe([this] { cache_store_.Wake(); });
+  cache_.Observe([this] { files_.Wake(); });
   cache_.Observe([this] { endpoints_.SetServing(cache_.Current()->synced); });
   link_.OnDrop([this] { sync_.Interrupt(); });
   endpoints_.SetServing(cache_.Current()->synced);
@@ -148,6 +154,7 @@ void Agent::StartParts() {
   cache_store_.Start();
   keeper_.Start([this] { OnRenewed(); });
   minter_.Start();
+  files_.Start();
   sync_.Start(
       SyncEvents{[this] { OnConnected(); }, [this](const Error& e) { return OnDenied(e); }});
   reporter_.SetServing(true);
@@ -156,6 +163,7 @@ void Agent::StartParts() {
 void Agent::StopParts() {
   reporter_.SetServing(false);
   sync_.Stop();
+  files_.Stop();
   minter_.Stop();
   keeper_.Stop();
   cache_store_.Stop();

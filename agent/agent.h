@@ -13,6 +13,7 @@
 #include "agent/cache/minter.h"
 #include "agent/config.h"
 #include "agent/endpoints/endpoints.h"
+#include "agent/files/files_keeper.h"
 #include "agent/status/reporter.h"
 #include "agent/sync/cache_store.h"
 #include "agent/sync/jwt_client.h"
@@ -91,6 +92,7 @@ class Agent {
   SyncWorker sync_;
   SpireJwtIssuer jwt_issuer_;
   JwtSource jwts_;
+  FilesKeeper files_;
   Reporter reporter_;
   Endpoints endpoints_;
 

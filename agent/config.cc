@@ -190,6 +190,7 @@ AgentConfig ReadAll(ConfigMap root, const ConfigOverrides& overrides) {
   ReadAttestors(&root, &config);
   ReadLimits(&root, &config);
   config.endpoints = ReadEndpointOptions(&root);
+  config.files = ReadFileSets(&root);
   ReadKeyType(&root, &config);
   config.sync_interval = root.Duration("sync_interval", config.sync_interval,
                                        std::chrono::milliseconds(100), std::chrono::hours(1));

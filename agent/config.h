@@ -12,6 +12,7 @@
 #include "agent/attest/seal_key.h"
 #include "agent/endpoints/caller_table.h"
 #include "agent/endpoints/endpoint_options.h"
+#include "agent/files/file_options.h"
 #include "agent/workload/attestor_options.h"
 #include "agent/workload/unix_attestor.h"
 #include "base/config.h"
@@ -35,6 +36,7 @@ struct AgentConfig {
   CallerLimits limits;
   std::size_t most_svids = 20'000;  // held at once
   EndpointOptions endpoints;
+  std::vector<FileSetOptions> files;  // for programs that know no SPIFFE
   ca::KeyType workload_key_type = ca::KeyType::kEcP256;
   Duration sync_interval = std::chrono::seconds(5);  // of polling, with a server that has no push
   LogLevel log_level = LogLevel::kInfo;

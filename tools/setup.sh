@@ -36,6 +36,7 @@ python3                    layer checks and recorded cases
 python3-grpcio             recorded answers are compared over another gRPC client
 python3-protobuf           … its messages
 python3-cryptography       … and its certificates
+nginx-light                a program that knows no SPIFFE, whose certificates the agent renews
 python3-h11                another reader of HTTP/1.1, to compare ours with
 LIST
       ;;

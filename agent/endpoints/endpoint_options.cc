@@ -1,10 +1,8 @@
 #include "agent/endpoints/endpoint_options.h"
 
-#include <grp.h>
-#include <pwd.h>
 #include <sys/un.h>
 
-#include <vector>
+#include "agent/config_values.h"
 
 namespace signet::agent {
 namespace {
@@ -21,38 +19,6 @@ void ReadSds(ConfigMap* root, SdsOptions* sds) {
       map->String("default_all_bundles_name", sds->default_all_bundles_name);
   sds->disable_spiffe_cert_validation = map->Bool("disable_spiffe_cert_validation", false);
   map->Finish();
-}
-
-// A name, or a number, of a user or group; -1 when absent.
-int ReadAccount(ConfigMap* map, const char* key, bool is_group) {
-  const auto text = map->String(key);
-  if (!text) return -1;
-  if (!text->empty() && text->size() < 10 && text->find_first_not_of("0123456789") == text->npos)
-    return std::stoi(*text);
-  std::vector<char> buffer(16 << 10);
-  if (is_group) {
-    group record{};
-    group* found = nullptr;
-    if (getgrnam_r(text->c_str(), &record, buffer.data(), buffer.size(), &found) == 0 && found)
-      return static_cast<int>(found->gr_gid);
-  } else {
-    passwd record{};
-    passwd* found = nullptr;
-    if (getpwnam_r(text->c_str(), &record, buffer.data(), buffer.size(), &found) == 0 && found)
-      return static_cast<int>(found->pw_uid);
-  }
-  map->Problem(key, "no such " + std::string(is_group ? "group" : "user") + ": " + *text,
-               "a name or a number of this system");
-  return -1;
-}
-
-mode_t ReadMode(ConfigMap* map, mode_t fallback) {
-  const auto text = map->String("mode");
-  if (!text) return fallback;
-  if (!text->empty() && text->size() <= 4 && text->find_first_not_of("01234567") == text->npos)
-    return static_cast<mode_t>(std::stoul(*text, nullptr, 8));
-  map->Problem("mode", "not a file mode: " + *text, "octal digits, such as 0770");
-  return fallback;
 }
 
 std::optional<AdminSocketOptions> ReadAdminSocket(ConfigMap* root) {
@@ -77,9 +43,9 @@ std::optional<AdminSocketOptions> ReadAdminSocket(ConfigMap* root) {
                       " bytes; the kernel takes at most " + std::to_string(kMaxSocketPath),
                   "choose a shorter path");
   if (!map) return options;
-  options.mode = ReadMode(&*map, options.mode);
-  options.owner = ReadAccount(&*map, "owner", false);
-  options.group = ReadAccount(&*map, "group", true);
+  options.mode = ReadMode(&*map, "mode", options.mode);
+  options.owner = ReadAccount(&*map, "owner", AccountKind::kUser);
+  options.group = ReadAccount(&*map, "group", AccountKind::kGroup);
   map->Finish();
   return options;
 }

@@ -54,6 +54,8 @@ std::vector<HealthProblem> Reporter::Judge() const {
     if (attestor.failures > 0)
       facts.other_problems.push_back(
           fmt::format("the workload attestor {} fails: {}", attestor.name, attestor.error));
+  for (std::string& problem : parts_.file_problems())
+    facts.other_problems.push_back(std::move(problem));
   return JudgeHealth(facts);
 }
 

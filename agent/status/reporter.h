@@ -31,6 +31,7 @@ struct ReportedParts {
   const SyncWorker& sync;
   const JwtSource& jwts;
   std::function<std::vector<AttestorRecord>()> attestors;
+  std::function<std::vector<std::string>()> file_problems;
   const Clock& clock;
 };
 
