@@ -38,6 +38,7 @@ class BackendReader {
     ReadBalancing();
     if (auto map = config_.Map("outlier_detection")) ReadOutlierDetection(*map);
     if (auto map = config_.Map("circuit_breakers")) ReadCircuitBreakers(*map);
+    if (auto map = config_.Map("health_check")) ReadHealthCheck(*map);
     if (auto map = config_.Map("retry_budget")) {
       backend_.retry.percent = static_cast<int>(map->Int("percent", 20, 0, 100));
       backend_.retry.min_per_second = static_cast<int>(map->Int("min_per_second", 3, 0, 1000));
@@ -136,6 +137,33 @@ class BackendReader {
     backend_.circuit.max_requests = limit("max_requests");
     backend_.circuit.max_pending_requests = limit("max_pending_requests");
     map.Finish();
+  }
+
+  void ReadHealthCheck(ConfigMap& map) {
+    HealthCheck check;
+    const std::string type = map.RequiredString("type", "TCP, HTTP or GRPC");
+    if (type == "HTTP")
+      check.type = HealthCheck::Type::kHttp;
+    else if (type == "GRPC")
+      check.type = HealthCheck::Type::kGrpc;
+    else if (type != "TCP" && !type.empty())
+      map.Problem("type", fmt::format("'{}' is not a health check", EscapeForLog(type, 40)),
+                  "TCP, HTTP or GRPC");
+    check.path = map.String("path", "/");
+    if (CheckCanonicalPath(PathOf(check.path)) != TargetFault::kNone)
+      map.Problem("path", fmt::format("'{}' is not a path", EscapeForLog(check.path, 80)),
+                  "such as /healthz");
+    check.host = map.String("host", "");
+    if (map.Has("host") && ParseHost(check.host).fault != TargetFault::kNone)
+      map.Problem("host", fmt::format("'{}' is not a host", EscapeForLog(check.host, 80)));
+    check.service = map.String("service", "");
+    if (check.service.size() > 127) map.Problem("service", "longer than 127 bytes");
+    check.interval = map.Duration("interval", 10s, 100ms, 1h);
+    check.timeout = map.Duration("timeout", std::min<Duration>(2s, check.interval), 10ms, 1min);
+    check.unhealthy_threshold = static_cast<int>(map.Int("unhealthy_threshold", 3, 1, 100));
+    check.healthy_threshold = static_cast<int>(map.Int("healthy_threshold", 2, 1, 100));
+    map.Finish();
+    backend_.health_check = std::move(check);
   }
 
   ConfigMap& config_;

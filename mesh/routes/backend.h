@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,7 @@ struct HashPolicy {
 };
 
 // An endpoint that fails `consecutive_5xx` times in a row is left out for base_ejection_time, twice
-// that the next time, and so on up to max_ejection_time.
+// that the second time, three times that the third, up to max_ejection_time.
 struct OutlierDetection {
   int consecutive_5xx = 5;  // 0: never
   Duration base_ejection_time = std::chrono::seconds(30);
@@ -57,6 +58,23 @@ struct RetryBudget {
   int min_per_second = 3;
 };
 
+// Each endpoint is asked every `interval` whether it is well.
+struct HealthCheck {
+  enum class Type : std::uint8_t {
+    kTcp,   // a connection
+    kHttp,  // GET path: 2xx
+    kGrpc,  // grpc.health.v1.Health/Check of `service`: SERVING
+  };
+  Type type = Type::kTcp;
+  std::string path = "/";
+  std::string host;     // sent as the authority; empty: the endpoint's address
+  std::string service;  // at most 127 bytes
+  Duration interval = std::chrono::seconds(10);
+  Duration timeout = std::chrono::seconds(2);
+  int unhealthy_threshold = 3;  // so many in a row
+  int healthy_threshold = 2;
+};
+
 struct Backend {
   std::string name;
   std::vector<Endpoint> endpoints;  // addresses differ
@@ -64,6 +82,7 @@ struct Backend {
   HashPolicy hash;
   OutlierDetection outlier;
   CircuitBreakers circuit;
+  std::optional<HealthCheck> health_check;
   RetryBudget retry;
   // When fewer than this percentage of the endpoints are well, all are asked: what few are left
   // would only fall next.

@@ -143,6 +143,7 @@ void Worker::SwapPlan(const Plan& plan, ListenerSockets sockets) {
   }
   listeners_ = std::move(kept);
   MakeContexts();
+  WatchEndpoints();
   for (auto& [key, listener] : listeners_) {
     if (listener->watched || !listener->socket.valid()) continue;
     const Status added = loop_->Add(listener->socket.get(), kListenEvents, listener.get());
@@ -193,6 +194,19 @@ void Worker::FollowBackends(Lane* lane) const {
   if (!lane->backends && !lane->plan->backends.empty())
     lane->backends = std::make_shared<LaneBackends>();
   if (lane->backends) lane->backends->Follow(*lane->plan, *lane, workers_, loop_->now());
+}
+
+void Worker::WatchEndpoints() {
+  std::vector<HealthChecks::Watched> endpoints;
+  for (const auto& [key, listener] : listeners_) {
+    if (!listener->lane->backends) continue;
+    listener->lane->backends->ForEachBackend([&](const BackendState& backend) {
+      if (!backend.config().health_check) return;
+      for (const EndpointPtr& endpoint : backend.endpoints())
+        endpoints.push_back({endpoint, *backend.config().health_check});
+    });
+  }
+  http_shared_->checks.Watch(endpoints);
 }
 
 std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane, Alpn alpn) const {

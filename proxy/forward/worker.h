@@ -73,6 +73,7 @@ class Worker final : public ConnectionHost {
   void MakeContexts();
   void MakeClientContexts(Lane* lane) const;
   void FollowBackends(Lane* lane) const;
+  void WatchEndpoints();
   std::shared_ptr<const net::TlsContext> MakeContext(const Lane& lane, Alpn alpn) const;
   // This worker's part of a limit that counts for all.
   std::size_t Share(std::size_t limit) const { return std::max<std::size_t>(1, limit / workers_); }

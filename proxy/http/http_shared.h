@@ -8,6 +8,7 @@
 #include "proxy/http/upstream_pool.h"
 #include "proxy/route/dice.h"
 #include "proxy/route/mirror.h"
+#include "proxy/upstream/health_check.h"
 
 namespace signet::proxy {
 
@@ -18,13 +19,15 @@ struct HttpShared {
         mirrors(host.parts().loop, turns),
         upstreams(host, turns),
         refusals(first_refusal),
-        dice(first_refusal) {}
+        dice(first_refusal),
+        checks(host, turns, upstreams, dice) {}
 
   Turns turns;
   Mirrors mirrors;  // outlives the connections it waits for
   UpstreamPool upstreams;
   mesh::RefusalIds refusals;
   Dice dice;
+  HealthChecks checks;
   std::vector<mesh::NameValue> headers;  // of the request being judged
 };
 

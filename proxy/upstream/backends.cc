@@ -36,6 +36,7 @@ void BackendState::Follow(const BackendPlan& plan, const Lane& listener, std::si
     }
     endpoint->lane->plan = each.plan;
     endpoint->weight = each.weight;
+    if (!config_->health_check) endpoint->checked = {};
     endpoints_.push_back(std::move(endpoint));
     members.emplace_back(address, each.weight);
   }
@@ -50,7 +51,8 @@ void BackendState::Remove() {
 EndpointPtr BackendState::Pick(const PickFacts& facts, Dice& dice) {
   candidates_.clear();
   for (const EndpointPtr& endpoint : endpoints_)
-    if (endpoint->health.Eligible(facts.now)) candidates_.push_back(endpoint);
+    if (endpoint->checked.well() && endpoint->health.Eligible(facts.now))
+      candidates_.push_back(endpoint);
   const auto threshold = static_cast<std::size_t>(config_->panic_threshold);
   if (candidates_.empty() || candidates_.size() * 100 < threshold * endpoints_.size())
     candidates_ = endpoints_;

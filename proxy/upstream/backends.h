@@ -26,6 +26,7 @@ struct EndpointState {
   std::uint32_t weight = 1;
   std::int64_t turn = 0;  // of smooth round robin
   EndpointHealth health;
+  CheckedHealth checked;
 };
 using EndpointPtr = std::shared_ptr<EndpointState>;
 
@@ -76,6 +77,10 @@ class LaneBackends {
   void Remove();
   // Null: there is none of that name.
   BackendPtr Find(const std::string& name) const;
+  template <class Each>
+  void ForEachBackend(Each each) const {
+    for (const auto& [name, backend] : backends_) each(*backend);
+  }
   // Calls `each` with every endpoint's lane.
   template <class Each>
   void ForEachLane(Each each) {

@@ -66,4 +66,22 @@ class EndpointHealth {
   SteadyTime returned_{};
 };
 
+// What active checks say of an endpoint: well until so many in a row said otherwise.
+class CheckedHealth {
+ public:
+  bool well() const { return well_; }
+  // True when it changed.
+  bool Take(bool well, const mesh::HealthCheck& how) {
+    in_a_row_ = well == well_ ? 0 : in_a_row_ + 1;
+    if (in_a_row_ < (well_ ? how.unhealthy_threshold : how.healthy_threshold)) return false;
+    well_ = well;
+    in_a_row_ = 0;
+    return true;
+  }
+
+ private:
+  bool well_ = true;
+  int in_a_row_ = 0;  // results that contradict it
+};
+
 }  // namespace signet::proxy

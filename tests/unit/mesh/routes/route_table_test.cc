@@ -240,6 +240,11 @@ TEST_CASE("backends say who must answer, and what chooses between them") {
   CHECK_THAT(with(", outlier_detection: {base_ejection_time: 30s, max_ejection_time: 10s}"),
              Catch::Contains("max_ejection_time"));
   CHECK_THAT(with(", circuit_breakers: {max_requests: 0}"), Catch::Contains("max_requests"));
+  CHECK_THAT(with(", health_check: {type: UDP}"), Catch::Contains("TCP, HTTP or GRPC"));
+  CHECK_THAT(with(", health_check: {type: HTTP, path: 'a b'}"), Catch::Contains("not a path"));
+  CHECK_THAT(with(", health_check: {type: HTTP, host: 'a b'}"), Catch::Contains("not a host"));
+  CHECK_THAT(with(", health_check: {type: GRPC, service: " + std::string(128, 'a') + "}"),
+             Catch::Contains("127 bytes"));
   CHECK_THAT(with(", retry_budget: {percent: 101}"), Catch::Contains("percent"));
   CHECK_THAT(with(", panic_threshold: 101"), Catch::Contains("panic_threshold"));
   const std::string two = "backends: [{name: a, " + good + "}, {name: b, " + good + "}]";
