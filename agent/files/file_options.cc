@@ -72,9 +72,11 @@ FileSetOptions ReadFileSet(ConfigMap* set) {
       set->RequiredString("spiffe_id", "whose, such as spiffe://example.org/web");
   if (!id.empty()) {
     auto parsed = identity::SpiffeId::Parse(id);
-    if (parsed) options.spiffe_id = *std::move(parsed);
-    if (!parsed)
+    if (parsed) {
+      options.spiffe_id = *std::move(parsed);
+    } else {
       set->Problem("spiffe_id", parsed.error().Message(), "such as spiffe://example.org/web");
+    }
   }
   options.certificate = ReadPath(set, "certificate");
   options.key = ReadPath(set, "key");

@@ -118,7 +118,7 @@ void Reporter::ExportMetrics(Metrics* metrics) const {
 
 void Reporter::ExportSvids(Metrics* metrics) const {
   constexpr const char* kHelp = "Entries by how the X.509-SVID for them stands";
-  for (const auto& [state, count] :
+  for (const auto& [state, member] :
        std::initializer_list<std::pair<const char*, std::size_t SvidCounts::*>>{
            {"fresh", &SvidCounts::fresh},
            {"late", &SvidCounts::late},
@@ -127,7 +127,7 @@ void Reporter::ExportSvids(Metrics* metrics) const {
            {"without_room", &SvidCounts::without_room},
            {"on_demand", &SvidCounts::on_demand}})
     metrics->GaugeFrom("signet_agent_svids", kHelp,
-                       [this, count = count] { return static_cast<double>(Count().*count); },
+                       [this, of_state = member] { return static_cast<double>(Count().*of_state); },
                        {{"state", state}});
   metrics->GaugeFrom("signet_agent_svid_soonest_expiry_timestamp_seconds",
                      "When the first of the X.509-SVIDs held expires; 0: none is held", [this] {

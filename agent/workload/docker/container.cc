@@ -1,5 +1,7 @@
 #include "agent/workload/docker/container.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -79,7 +81,8 @@ std::vector<identity::Selector> SelectorsOf(const Container& container,
   const auto add = [&](std::string_view name, const std::string& value) {
     selectors.push_back({"docker", std::string(name) + ":" + value});
   };
-  for (const auto& [name, value] : container.labels) add("label", name + ":" + value);
+  for (const auto& [name, value] : container.labels)
+    add("label", fmt::format("{}:{}", name, value));
   if (!container.image.empty()) add("image_id", container.image);
   if (!container.image_config_digest.empty())
     add("image_config_digest", container.image_config_digest);
