@@ -38,6 +38,7 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
       cache_(config.trust_domain),
       cache_store_(config.data_dir + "/cache.sealed", config.disk_cache ? stores.kek : nullptr,
                    {cache_, *state_, world.clock, world.random, world.log, world.metrics}),
+      denials_(SealedFile(config.data_dir + "/denials.sealed", stores.kek, "denials"), world.log),
       unix_attestor_(config.unix_attestor, world.metrics),
       attestors_(
           unix_attestor_,
@@ -101,6 +102,15 @@ ExitCode Agent::Run(const std::function<void()>& serving) {
   if (const Status restored = cache_store_.Restore(); !restored)
     world_.log.Error("what was kept is refused and will be written anew; starting without it",
                      {{"error", restored.error().Message()}});
+  // Before anything kept is served.
+  if (const Status restored = denials_.Restore(); !restored) {
+    world_.log.Error(
+        "the denials kept cannot be read: nothing is served before the server has said who is "
+        "revoked",
+        {{"error", restored.error().Message()}});
+    cache_.Erase();
+  }
+  TakeDenials();
   if (const Status socket = OpenSocket(); !socket) {
     world_.log.Error("cannot open the socket", {{"error", socket.error().Message()}});
     return ExitCode::kInUse;
@@ -145,6 +155,10 @@ void Agent::StartParts() {
   cache_.Observe([this] { cache_store_.Wake(); });
   cache_.Observe([this] { files_.Wake(); });
   cache_.Observe([this] { endpoints_.SetServing(cache_.Current()->synced); });
+  denials_.Observe([this] { TakeDenials(); });
+  world_.metrics.GaugeFrom("signet_agent_denials", "Denials held", [this] {
+    return static_cast<double>(denials_.Current().denials->all().size());
+  });
   link_.OnDrop([this] { sync_.Interrupt(); });
   endpoints_.SetServing(cache_.Current()->synced);
   const auto identity = state_->identity();
@@ -155,8 +169,9 @@ void Agent::StartParts() {
   keeper_.Start([this] { OnRenewed(); });
   minter_.Start();
   files_.Start();
-  sync_.Start(
-      SyncEvents{[this] { OnConnected(); }, [this](const Error& e) { return OnDenied(e); }});
+  sync_.Start(SyncEvents{[this] { OnConnected(); }, [this](const Error& e) { return OnDenied(e); },
+                         [this](DenialDelta delta) { return denials_.Apply(std::move(delta)); },
+                         [this] { return denials_.Current().denials; }});
   reporter_.SetServing(true);
 }
 
@@ -186,6 +201,15 @@ void Agent::OnConnected() {
   const Status renewed = keeper_.RenewOnce();
   if (renewed) return OnRenewed();
   world_.log.Warn("the expired agent SVID was not renewed", {{"error", renewed.error().Message()}});
+}
+
+void Agent::TakeDenials() {
+  const DenialBoard::State held = denials_.Current();
+  const std::size_t dropped = cache_.SetDenials(held.denials, held.revision, world_.clock.Now());
+  if (dropped > 0)
+    world_.log.Warn("SVIDs dropped: revoked",
+                    {{"count", dropped}, {"denials", held.denials->all().size()}});
+  minter_.OnConnected();  // who was refused may be forgiven
 }
 
 bool Agent::OnDenied(const Error& error) {

@@ -14,6 +14,7 @@
 #include "agent/config.h"
 #include "agent/endpoints/endpoints.h"
 #include "agent/files/files_keeper.h"
+#include "agent/revocation/denial_board.h"
 #include "agent/status/reporter.h"
 #include "agent/sync/cache_store.h"
 #include "agent/sync/jwt_client.h"
@@ -72,6 +73,7 @@ class Agent {
   void OnRenewed();
   bool OnDenied(const Error& error);
   Status AttestAgain();
+  void TakeDenials();
   bool Reattest();
 
   const AgentConfig config_;
@@ -81,6 +83,7 @@ class Agent {
   Cache cache_;
   Interest interest_;
   CacheStore cache_store_;
+  DenialBoard denials_;
   UnixAttestor unix_attestor_;
   AttestorSet attestors_;
   ServerLink link_;

@@ -85,6 +85,7 @@ LimitsConfig ReadLimits(ConfigMap& root) {
   limits.connect_timeout = map->Duration("connect_timeout", limits.connect_timeout, 100ms, 10min);
   limits.drain = map->Duration("drain", limits.drain, 0s, 24h);
   limits.http = ReadHttpSettings(*map);
+  limits.expiry_grace = map->Duration("expiry_grace", limits.expiry_grace, 0s, 24h);
   map->Finish();
   return limits;
 }

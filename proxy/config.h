@@ -48,6 +48,7 @@ struct LimitsConfig {
   Duration connect_timeout = std::chrono::seconds(5);
   Duration drain = std::chrono::seconds(30);
   HttpSettings http;
+  Duration expiry_grace{0};  // what is carried may go on this long after the peer's SVID ended
 };
 
 struct ProxyConfig {

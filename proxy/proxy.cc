@@ -257,6 +257,11 @@ void Proxy::CutAll() {
 
 // ---- identity
 
+void Proxy::Deny(const identity::DenialSetPtr& denials) {
+  OnAllWorkers(
+      [&](Worker& worker, Worker::Done done) { worker.ApplyDenials(denials, std::move(done)); });
+}
+
 void Proxy::OnIdentity(IdentityPtr snapshot) {
   parts_.log.Info("identity", {{"id", snapshot->id.ToString()},
                                {"serial", snapshot->tls.chain.front().SerialHex()},

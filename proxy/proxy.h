@@ -53,6 +53,9 @@ class Proxy final : public IdentityObserver {
   // Ends what is left; returns when that is done.
   void CutAll();
 
+  // Who is revoked from now on; returns when every worker has ended what they had open.
+  void Deny(const identity::DenialSetPtr& denials);
+
   void OnIdentity(IdentityPtr snapshot) override;
   void OnIdentityWithdrawn(const Error& why) override;
   void OnAgentTrouble(const Error& why) override;

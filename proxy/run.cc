@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "net/admin_server.h"
 #include "proxy/file_watch.h"
-#include "proxy/identity/workload_client.h"
+#include "proxy/identity/denial_gate.h"
 #include "proxy/proxy.h"
 
 namespace signet::proxy {
@@ -68,7 +68,10 @@ class Program final : public net::EventHandler {
                              *config->metrics, [this] { return proxy_->health(); }, metrics_));
       log_.Info("health and metrics", {{"port", admin_->port()}});
     }
-    client_ = WorkloadClient::Start({config->workload_api}, *proxy_, clock_, random_, metrics_);
+    gate_ = std::make_unique<DenialGate>(
+        *proxy_, [this](identity::DenialSetPtr denials) { proxy_->Deny(denials); }, log_);
+    mesh_client_ = MeshClient::Start({config->workload_api}, *gate_, random_, metrics_);
+    client_ = WorkloadClient::Start({config->workload_api}, *gate_, clock_, random_, metrics_);
     const sigset_t signals = Signals();
     signals_.Reset(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_.valid()) return Fail(Code::kInternal, kCannotStart, ErrnoText(errno));
@@ -85,6 +88,7 @@ class Program final : public net::EventHandler {
     loop_.Remove(signals_.get(), this);
     watch_.reset();
     client_.reset();
+    mesh_client_.reset();
     admin_.reset();
     proxy_.reset();
   }
@@ -189,6 +193,8 @@ class Program final : public net::EventHandler {
   LimitsConfig limits_;
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<net::AdminServer> admin_;
+  std::unique_ptr<DenialGate> gate_;
+  std::unique_ptr<MeshClient> mesh_client_;
   std::unique_ptr<WorkloadClient> client_;
   std::unique_ptr<FileWatch> watch_;
   UniqueFd signals_;

@@ -124,6 +124,23 @@ void Cache::DropExpired(const std::vector<std::string>& ids, WallTime now) {
   });
 }
 
+std::size_t Cache::SetDenials(identity::DenialSetPtr denials, std::uint64_t revision,
+                              WallTime now) {
+  std::unique_lock lock(mutex_);
+  auto next = std::make_shared<Snapshot>(*current_);
+  next->denials = std::move(denials);
+  next->denials_revision = revision;
+  SvidList dropped;
+  if (!next->denials->empty())
+    next->entries.ForEach([&](const HeldEntry& held) {
+      if (held.svid && next->IsDenied(*held.svid, now))
+        dropped.emplace_back(held.entry->id, nullptr);
+    });
+  next->entries = next->entries.WithSvids(dropped);
+  Publish(std::move(next), std::move(lock));
+  return dropped.size();
+}
+
 void Cache::Restore(Delta delta, const SvidList& svids) {
   delta.full = true;
   if (Apply(std::move(delta))) Install(svids);
@@ -133,6 +150,10 @@ void Cache::Erase() {
   std::unique_lock lock(mutex_);
   auto empty = std::make_shared<Snapshot>();
   empty->trust_domain = trust_domain_;
+  if (current_) {  // not what was granted: what must not be
+    empty->denials = current_->denials;
+    empty->denials_revision = current_->denials_revision;
+  }
   Publish(std::move(empty), std::move(lock));
 }
 

@@ -49,6 +49,9 @@ class Cache {
   void Drop(const std::vector<std::string>& ids);
   // The same, but only those that have expired.
   void DropExpired(const std::vector<std::string>& ids, WallTime now);
+  // Takes back what is denied, and grants none of it from now on. Answers the number of SVIDs
+  // taken back.
+  std::size_t SetDenials(identity::DenialSetPtr denials, std::uint64_t revision, WallTime now);
   // What was kept from before a restart; only into an empty cache.
   void Restore(Delta delta, const SvidList& svids);
   // Forgets everything, as if nothing had ever been received.

@@ -2,6 +2,8 @@
 
 #include <span>
 
+#include "ca/x509/der.h"
+
 namespace signet::agent {
 
 Bytes IssuedSvid::ChainDer() const {
@@ -10,6 +12,18 @@ Bytes IssuedSvid::ChainDer() const {
   chain.insert(chain.end(), leaf_der.begin(), leaf_der.end());
   chain.insert(chain.end(), issuers->der.begin(), issuers->der.end());
   return chain;
+}
+
+// Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version OPTIONAL, serialNumber INTEGER, … (RFC
+// 5280)
+std::string IssuedSvid::SerialHex() const {
+  const auto certificate = ca::DerReader(leaf_der).Enter(ca::kDerSequence);
+  if (!certificate) return {};
+  auto tbs = ca::DerReader(*certificate).Enter(ca::kDerSequence);
+  if (!tbs) return {};
+  (void)tbs->Read(ca::DerContextConstructed(0));
+  const auto serial = tbs->Read(ca::kDerInteger);
+  return serial ? EncodeHex(serial->content) : std::string();
 }
 
 IssuersPtr IssuerPool::Intern(Issuers issuers) {

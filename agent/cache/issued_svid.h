@@ -34,6 +34,8 @@ struct IssuedSvid {
 
   // Leaf first, without the root, concatenated DER.
   Bytes ChainDer() const;
+  // Of the leaf; empty when there is none to be read.
+  std::string SerialHex() const;
   bool IsFor(const AuthorizedEntry& entry) const {
     return entry_revision == entry.revision_number && entry_created_at == entry.created_at;
   }

@@ -172,7 +172,14 @@ void Minter::NoteBundle(const Snapshot& snapshot) {
 void Minter::Mint(const std::vector<EntryPtr>& due) {
   std::vector<Job> jobs;
   std::vector<MintRequest> requests;
+  const SnapshotPtr before = cache_.Current();
+  const WallTime now = clock_.Now();
   for (const EntryPtr& entry : due) {
+    if (before->IsDenied(entry->spiffe_id, now)) {  // tried again, with growing pauses
+      const std::lock_guard lock(mutex_);
+      schedule_.Failed(entry->id);
+      continue;
+    }
     auto key = ca::PrivateKey::Generate(key_type_);
     auto request = key ? ca::MakeRequest(*key) : Result<Bytes>(Fail(key.error()));
     if (!request) {

@@ -7,6 +7,7 @@
 
 #include "agent/cache/entry_set.h"
 #include "identity/bundle/bundle.h"
+#include "identity/svid/denial.h"
 
 namespace signet::agent {
 
@@ -26,6 +27,16 @@ struct Snapshot {
   std::uint64_t revision = 0;  // as in signet.sync.v1; 0 when the server does not count
   EntrySet entries;            // with their SVIDs
   std::map<identity::TrustDomain, BundlePtr> bundles;
+  identity::DenialSetPtr denials = identity::DenialSet::Create({});
+  std::uint64_t denials_revision = 0;  // of the server; 0: it never said any
+
+  // Nothing is served under this ID, or with this SVID.
+  bool IsDenied(const identity::SpiffeId& id, WallTime now) const {
+    return denials->Find(id, {}, now) != nullptr;
+  }
+  bool IsDenied(const IssuedSvid& svid, WallTime now) const {
+    return denials->Find(svid.id, svid.SerialHex(), now) != nullptr;
+  }
 
   // Null when not known.
   BundlePtr FindBundle(const identity::TrustDomain& trust_domain) const;

@@ -37,14 +37,20 @@ WorkloadView ViewFor(const Snapshot& snapshot, const identity::SelectorSet& held
   WorkloadView view;
   view.own_bundle = snapshot.FindBundle(snapshot.trust_domain);
   if (!snapshot.synced || !view.own_bundle) return view;
-  const std::vector<HeldEntry> granted = snapshot.entries.Match(held, now);
+  view.denials = snapshot.denials;
+  view.denials_revision = snapshot.denials_revision;
+  std::vector<HeldEntry> granted = snapshot.entries.Match(held, now);
+  std::erase_if(granted, [&](const HeldEntry& each) {
+    return snapshot.IsDenied(each.entry->spiffe_id, now);
+  });
   const auto by_hint = ChooseByHint(granted);
   std::set<identity::TrustDomain> federated;
   for (const auto& [entry, svid, indexed_under] : granted) {
     if (equal_hints == EqualHints::kOldestOnly && !entry->hint.empty() &&
         by_hint.at(entry->hint) != entry.get())
       continue;
-    const bool servable = svid && svid->id == entry->spiffe_id && svid->not_after > now;
+    const bool servable = svid && svid->id == entry->spiffe_id && svid->not_after > now &&
+                          !snapshot.IsDenied(*svid, now);
     view.grants.push_back({entry, servable ? svid : nullptr});
     federated.insert(entry->federates_with.begin(), entry->federates_with.end());
   }

@@ -27,6 +27,9 @@ struct WorkloadView {
   BundlePtr own_bundle;
   // Bundles of the trust domains the granted entries federate with, as far as they are known.
   std::vector<BundlePtr> federated;
+  // Of the whole trust domain; never null.
+  identity::DenialSetPtr denials = identity::DenialSet::Create({});
+  std::uint64_t denials_revision = 0;
 
   // Ids of granted entries that have no SVID to give.
   std::vector<std::string> Missing() const;

@@ -119,6 +119,23 @@ Answer<JWTBundlesResponse> AnswerJwtBundles(const WorkloadView& view,
   return answer;
 }
 
+Answer<signet::mesh::v1::WatchResponse> AnswerDenials(const WorkloadView& view) {
+  Answer<signet::mesh::v1::WatchResponse> answer;
+  if (!IsGranted(view, &answer.kind, &answer.status)) return answer;
+  answer.fingerprint = view.denials->digest();
+  answer.response.set_version(ToString(*answer.fingerprint));
+  answer.response.set_revision(view.denials_revision);
+  for (const identity::DenialPtr& denial : view.denials->all()) {
+    auto* added = answer.response.add_denials();
+    added->set_id(denial->id);
+    added->set_kind(static_cast<std::uint32_t>(denial->kind));
+    added->set_subject(denial->subject);
+    added->set_until(denial->until);
+  }
+  answer.kind = AnswerKind::kSend;
+  return answer;
+}
+
 tl::expected<std::vector<std::string>, grpc::Status> ReadAudience(
     const google::protobuf::RepeatedPtrField<std::string>& audience) {
   std::vector<std::string> values;
@@ -152,6 +169,8 @@ tl::expected<ValidateJWTSVIDResponse, grpc::Status> ValidateJwt(
   const auto svid = identity::ParseAndVerifyJwtSvid(
       request.svid(), BundlesOf(view), request.audience(), now, identity::kJwtSvidLeeway);
   if (!svid) return tl::unexpected(Invalid(svid.error().Message()));
+  if (view.denials->Find(svid->id, {}, now) != nullptr)
+    return tl::unexpected(Invalid(svid->id.ToString() + " is revoked"));
   nlohmann::json claims = nlohmann::json::parse(svid->claims_json, nullptr, false);
   if (svid->id.trust_domain() != view.own_bundle->bundle.trust_domain) {
     nlohmann::json told = nlohmann::json::object();

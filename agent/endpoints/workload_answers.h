@@ -8,6 +8,7 @@
 #include "agent/cache/workload_view.h"
 #include "agent/endpoints/answer.h"
 #include "identity/svid/jwt_svid.h"
+#include "signet/mesh/v1/mesh.pb.h"
 #include "spiffe/workload.pb.h"
 
 namespace signet::agent {
@@ -20,6 +21,8 @@ Answer<X509BundlesResponse> AnswerX509Bundles(const WorkloadView& view,
                                               UnregisteredCallers unregistered);
 Answer<JWTBundlesResponse> AnswerJwtBundles(const WorkloadView& view,
                                             UnregisteredCallers unregistered);
+// For a proxy: signet.mesh.v1.
+Answer<signet::mesh::v1::WatchResponse> AnswerDenials(const WorkloadView& view);
 
 // Whether there is an answer to be made out of `view` at all; else `kind` and `status` are set.
 bool IsGranted(const WorkloadView& view, AnswerKind* kind, grpc::Status* status);

@@ -1,6 +1,7 @@
 #include "agent/endpoints/workload_server.h"
 
 #include "agent/endpoints/health_service.h"
+#include "agent/endpoints/mesh_service.h"
 #include "agent/endpoints/reflection_service.h"
 #include "agent/endpoints/sds_service.h"
 #include "agent/endpoints/socket_server.h"
@@ -11,10 +12,12 @@ namespace {
 
 constexpr const char* kWorkloadApi = "SpiffeWorkloadAPI";
 constexpr const char* kSecretDiscovery = "envoy.service.secret.v3.SecretDiscoveryService";
+constexpr const char* kMesh = "signet.mesh.v1.Mesh";
 constexpr const char* kHealth = "grpc.health.v1.Health";
 
 std::vector<std::string> ServiceNames(const EndpointOptions& options) {
-  std::vector<std::string> names = {kWorkloadApi, kHealth, kReflectionV1, kReflectionV1Alpha};
+  std::vector<std::string> names = {kWorkloadApi, kMesh, kHealth, kReflectionV1,
+                                    kReflectionV1Alpha};
   if (options.sds.enabled) names.push_back(kSecretDiscovery);
   return names;
 }
@@ -31,6 +34,7 @@ struct WorkloadServer::State {
             parts.interest, parts.attestation.clock,
             parts.want,     [this](const grpc::Status& status) { parts.refusals.Count(status); }},
         workload_api(streams, gate, parts.jwts, parts.jwt_pool, options),
+        mesh(workload_api),
         sds(streams, gate, options.sds, parts.random, parts.attestation.log),
         reflection(gate, ServiceNames(options)) {}
 
@@ -40,6 +44,7 @@ struct WorkloadServer::State {
   StreamHub hub;
   StreamContext streams;
   WorkloadService workload_api;
+  MeshService mesh;
   SdsService sds;
   HealthService health;
   ReflectionServices reflection;
@@ -52,7 +57,7 @@ Result<std::unique_ptr<WorkloadServer>> WorkloadServer::Start(UniqueFd listener,
                                                               const EndpointOptions& options,
                                                               const CallerLimits& limits) {
   auto state = std::make_unique<State>(parts, options, limits);
-  std::vector<grpc::Service*> services = {&state->workload_api, &state->health,
+  std::vector<grpc::Service*> services = {&state->workload_api, &state->mesh, &state->health,
                                           &state->reflection.v1, &state->reflection.v1alpha};
   if (options.sds.enabled) services.push_back(&state->sds);
   SIGNET_RETURN_IF_ERROR(state->server.Serve(std::move(listener), services));

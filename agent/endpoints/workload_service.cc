@@ -74,6 +74,11 @@ grpc::ServerWriteReactor<X509BundlesResponse>* WorkloadService::FetchX509Bundles
       context, [this](const WorkloadView& view) { return AnswerX509Bundles(view, unregistered_); });
 }
 
+grpc::ServerWriteReactor<signet::mesh::v1::WatchResponse>* WorkloadService::WatchDenials(
+    grpc::CallbackServerContext* context) {
+  return Open<signet::mesh::v1::WatchResponse>(context, &AnswerDenials);
+}
+
 grpc::ServerWriteReactor<JWTBundlesResponse>* WorkloadService::FetchJWTBundles(
     grpc::CallbackServerContext* context, const JWTBundlesRequest*) {
   return Open<JWTBundlesResponse>(

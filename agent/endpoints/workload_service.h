@@ -35,6 +35,10 @@ class WorkloadService final : public SpiffeWorkloadAPI::CallbackService {
   grpc::ServerWriteReactor<WITBundlesResponse>* FetchWITBundles(
       grpc::CallbackServerContext* context, const WITBundlesRequest* request) override;
 
+  // For MeshService: the denials, to a caller that is attested as a workload.
+  grpc::ServerWriteReactor<signet::mesh::v1::WatchResponse>* WatchDenials(
+      grpc::CallbackServerContext* context);
+
  private:
   template <class Response>
   using ViewEncoder = std::function<Answer<Response>(const WorkloadView&)>;

@@ -3,6 +3,7 @@
 #include "agent/attest/denial.h"
 #include "agent/cache/minter.h"
 #include "agent/sync/batch_assembler.h"
+#include "agent/sync/denial_assembler.h"
 #include "agent/sync/grpc_error.h"
 #include "base/log.h"
 #include "signet/sync/v1/sync.grpc.pb.h"
@@ -15,10 +16,12 @@ namespace {
 
 std::string DigestOf(const Snapshot& snapshot) { return ToString(snapshot.entries.digest()); }
 
-sync_api::SubscribeRequest MakeHello(const Snapshot& snapshot, bool ask_for_everything) {
+sync_api::SubscribeRequest MakeHello(const Snapshot& snapshot, const SyncSink& sink,
+                                     bool ask_for_everything) {
   sync_api::SubscribeRequest request;
   sync_api::Hello* hello = request.mutable_hello();
   hello->set_agent_version(SIGNET_VERSION);
+  if (sink.denials) hello->set_denials_digest(ToString(sink.denials()->digest()));
   if (ask_for_everything || snapshot.revision == 0) return request;
   hello->set_last_revision(snapshot.revision);
   hello->set_last_digest(DigestOf(snapshot));
@@ -41,6 +44,7 @@ Error Ended() { return Error{Code::kUnavailable, kServerAway, {}}; }
 
 struct PushSession::Gathering {
   BatchAssembler assembler;
+  DenialAssembler denials;
 };
 
 PushSession::PushSession(ConnectionPtr connection, SyncSink sink, Duration silence_limit)
@@ -55,7 +59,7 @@ PushSession::PushSession(ConnectionPtr connection, SyncSink sink, Duration silen
           connection_->valid_until) {}
 
 Error PushSession::Run(bool ask_for_everything) {
-  call_.Write(MakeHello(*sink_.held(), ask_for_everything));
+  call_.Write(MakeHello(*sink_.held(), sink_, ask_for_everything));
   Error error = Follow();
   if (error.reason != kServerAway) {  // we end it
     call_.Cancel();
@@ -78,6 +82,7 @@ Error PushSession::Follow() {
     Status handled;
     if (response.has_batch()) handled = OnBatch(response.batch());
     if (response.has_digest()) handled = OnDigest(response.digest());
+    if (response.has_denials()) handled = OnDenials(response.denials());
     if (response.has_denied()) return WhyDenied(EscapeForLog(response.denied().reason(), 256));
     if (!handled) return handled.error();
   }
@@ -112,10 +117,24 @@ Status PushSession::OnBatch(const sync_api::Batch& batch) {
   return {};
 }
 
+Status PushSession::OnDenials(const sync_api::Denials& part) {
+  if (!sink_.deny) return {};
+  auto whole = gathering_->denials.Add(part);
+  if (!whole) return Fail(Code::kFailedPrecondition, kOutOfStep, whole.error().Message());
+  if (!*whole) return {};
+  const Status taken = sink_.deny(std::move(**whole));
+  if (!taken) return Fail(Code::kFailedPrecondition, kOutOfStep, taken.error().Message());
+  return {};
+}
+
 Status PushSession::OnDigest(const sync_api::Digest& digest) {
   const SnapshotPtr held = sink_.held();
   if (digest.revision() != held->revision || digest.entries_sha256() != DigestOf(*held))
     return Fail(Code::kFailedPrecondition, kOutOfStep, "the digests differ");
+  // An older server says nothing of denials.
+  if (sink_.denials && !digest.denials_sha256().empty() &&
+      digest.denials_sha256() != ToString(sink_.denials()->digest()))
+    return Fail(Code::kFailedPrecondition, kOutOfStep, "the digests of denials differ");
   sink_.heard();
   return {};
 }

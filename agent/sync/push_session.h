@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "agent/cache/cache.h"
+#include "agent/revocation/denial_board.h"
 #include "agent/sync/bidi_call.h"
 #include "agent/sync/server_link.h"
 #include "signet/sync/v1/sync.pb.h"
@@ -20,6 +21,8 @@ struct SyncSink {
   std::function<Result<SnapshotPtr>(Delta)> apply;
   std::function<SnapshotPtr()> held;
   std::function<void()> heard;  // the server agrees with what is held
+  std::function<Status(DenialDelta)> deny;
+  std::function<identity::DenialSetPtr()> denials;  // held; null: denials are not asked for
 };
 
 class PushSession {
@@ -37,6 +40,7 @@ class PushSession {
   Error WhyDenied(std::string text);
   Status OnBatch(const signet::sync::v1::Batch& batch);
   Status OnDigest(const signet::sync::v1::Digest& digest);
+  Status OnDenials(const signet::sync::v1::Denials& part);
 
   const ConnectionPtr connection_;
   const SyncSink sink_;

@@ -134,6 +134,8 @@ Error SyncWorker::RunPush(const ConnectionPtr& connection) {
     mode_ = Mode::kPush;
     NoteHeard();
   };
+  sink.deny = events_.deny;
+  sink.denials = events_.denials;
   PushSession session(connection, std::move(sink), options_.silence_limit);
   SetCancel([&] { session.Cancel(); });
   Error error = session.Run(std::exchange(force_full_, false));

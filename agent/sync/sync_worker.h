@@ -14,6 +14,7 @@
 
 #include "agent/cache/cache.h"
 #include "agent/cache/renewal.h"
+#include "agent/revocation/denial_board.h"
 #include "agent/sync/server_link.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -32,6 +33,9 @@ struct SyncEvents {
   std::function<void()> connected;
   // The server refuses this agent. True: go on trying.
   std::function<bool(const Error&)> denied;
+  // As SyncSink has them; null: denials are not asked for.
+  std::function<Status(DenialDelta)> deny;
+  std::function<identity::DenialSetPtr()> denials;
 };
 
 class SyncWorker {

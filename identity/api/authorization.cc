@@ -96,6 +96,9 @@ constexpr MethodRule kRules[] = {
     {"/signet.status.v1.Status/GetRotation", kAdmin},
     {"/signet.entries.v1.Entries/Apply", kAdmin},
     {"/signet.entries.v1.Entries/List", kAdmin},
+    {"/signet.revocation.v1.Revocation/Revoke", kAdmin},
+    {"/signet.revocation.v1.Revocation/ListDenials", kAdmin},
+    {"/signet.revocation.v1.Revocation/RemoveDenial", kAdmin},
     {"/signet.status.v1.Status/GetStatus", kAdmin},
     {"/signet.sync.v1.Sync/Subscribe", kAgent},
 };
@@ -135,12 +138,17 @@ Verdict Authorizer::Decide(const MethodRule& rule, const Caller& caller) const {
   }
   if (rule.admin_socket_only) return {};
   if (rule.allowed.any) return allowed;
+  if (IsDenied(caller)) return rule.allowed.agent ? DecideAgent(rule, caller) : Verdict{};
   // A right that an entry grants ends with the SVID that proves who holds it.
   if (clock_.Now() < caller.valid_until) {
     if (rule.allowed.admin && IsAdmin(caller.id)) return allowed;
     if (rule.allowed.downstream && registry_.HasDownstreamEntry(caller.id)) return allowed;
   }
   return rule.allowed.agent ? DecideAgent(rule, caller) : Verdict{};
+}
+
+bool Authorizer::IsDenied(const Caller& caller) const {
+  return registry_.IsDenied(caller.id, caller.serial_hex);
 }
 
 bool Authorizer::IsAdmin(const SpiffeId& id) const {
@@ -169,6 +177,7 @@ AgentDenial Authorizer::CheckAgent(const Caller& caller, std::chrono::seconds gr
   const auto node = registry_.FindNode(caller.id);
   if (!node) return AgentDenial::kNotAttested;
   if (node->banned()) return AgentDenial::kBanned;
+  if (IsDenied(caller)) return AgentDenial::kNotActive;
   if (caller.serial.empty()) return AgentDenial::kNotActive;
   *is_new = node->serial != caller.serial;
   return *is_new && node->new_serial != caller.serial ? AgentDenial::kNotActive

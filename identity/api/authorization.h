@@ -72,6 +72,7 @@ class Authorizer {
 
  private:
   bool IsAdmin(const SpiffeId& id) const;
+  bool IsDenied(const Caller& caller) const;
   Verdict DecideAgent(const MethodRule& rule, const Caller& caller) const;
   AgentDenial CheckAgent(const Caller& caller, std::chrono::seconds grace, bool* is_new) const;
 

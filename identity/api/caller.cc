@@ -44,6 +44,7 @@ Caller CallerOfTls(const net::PeerIdentity* peer, std::string remote) {
   caller.kind = CallerKind::kCertificate;
   caller.id = std::move(*id);
   caller.serial = peer->chain.front().SerialDecimal();
+  caller.serial_hex = peer->chain.front().SerialHex();
   caller.valid_until = peer->chain.front().not_after();
   return caller;
 }

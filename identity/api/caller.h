@@ -36,6 +36,7 @@ struct Caller {
   CallerKind kind = CallerKind::kUnknown;
   SpiffeId id;             // kCertificate
   std::string serial;      // kCertificate: decimal
+  std::string serial_hex;  // kCertificate
   WallTime valid_until{};  // kCertificate: end of the SVID
   pid_t pid = -1;          // kLocal, as of connect()
   uid_t uid = 0;

@@ -70,6 +70,18 @@ class AuthorizedEntries {
   std::unordered_map<std::string_view, EntryPtr> by_id_;
 };
 
+// An agent's call may have waited since it was authorized.
+Status CheckStillAttested(const Registry& registry, const SpiffeId& agent) {
+  if (const auto node = registry.FindNode(agent); node && !node->banned()) return {};
+  return Fail(Code::kPermissionDenied, kCallDenied, "the agent was banned or deleted meanwhile");
+}
+
+// Asked before something is issued and again when the log has its record (Registry::Deny()).
+Status CheckNotDenied(const Registry& registry, const SpiffeId& id) {
+  if (!registry.IsDenied(id)) return {};
+  return Fail(Code::kPermissionDenied, kIdentityRevoked, id.ToString());
+}
+
 }  // namespace
 
 void SvidService::Register(Router* router) {
@@ -124,7 +136,7 @@ void SvidService::RegisterTokens(Router* router) {
 Result<SvidService::Batch> SvidService::CheckBatch(const Caller& caller,
                                                    const BatchRequest& request) const {
   if (request.params().empty()) return Invalid("missing parameters");
-  SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
+  SIGNET_RETURN_IF_ERROR(CheckStillAttested(registry_, caller.id));
   SIGNET_RETURN_IF_ERROR(signing_.Take(caller, static_cast<std::size_t>(request.params_size())));
   AuthorizedEntries authorized(registry_, caller.id);
   Batch batch;
@@ -144,6 +156,10 @@ Result<SvidService::Batch> SvidService::CheckBatch(const Caller& caller,
     const EntryPtr found = authorized.Find(params.entry_id());
     if (found == nullptr) {
       refuse({Code::kNotFound, kEntryNotFound, "entry not found or not authorized"});
+      continue;
+    }
+    if (const Status denied = CheckNotDenied(registry_, found->spiffe_id); !denied) {
+      refuse(denied.error());
       continue;
     }
     auto csr = ReadRequest(params.csr());
@@ -172,19 +188,24 @@ void SvidService::BatchNew(const Caller& caller, const BatchRequest& request,
   auto checked = CheckBatch(caller, request);
   if (!checked) return then(Fail(std::move(checked).error()));
   const auto batch = std::make_shared<Batch>(*std::move(checked));
-  issuer_.IssueLater(batch->issues, [batch, then = std::move(then)](
-                                        const std::vector<Result<IssuedSvid>>& issued) {
-    for (std::size_t i = 0; i < issued.size(); ++i) {
-      auto* result = batch->response.mutable_results(batch->places[i]);
-      if (issued[i]) {
-        *result->mutable_status() = ToProtoStatus({});
-        WriteSvid(*issued[i], batch->issues[i].id, result->mutable_svid());
-      } else {
-        *result->mutable_status() = ToProtoStatus(Fail(issued[i].error()));
-      }
-    }
-    then(std::move(batch->response));
-  });
+  issuer_.IssueLater(
+      batch->issues, [&registry = registry_, agent = caller.id, batch,
+                      then = std::move(then)](const std::vector<Result<IssuedSvid>>& issued) {
+        if (const Status attested = CheckStillAttested(registry, agent); !attested)
+          return then(Fail(attested.error()));
+        for (std::size_t i = 0; i < issued.size(); ++i) {
+          auto* result = batch->response.mutable_results(batch->places[i]);
+          if (!issued[i]) {
+            *result->mutable_status() = ToProtoStatus(Fail(issued[i].error()));
+          } else if (const Status denied = CheckNotDenied(registry, batch->issues[i].id); !denied) {
+            *result->mutable_status() = ToProtoStatus(denied);
+          } else {
+            *result->mutable_status() = ToProtoStatus({});
+            WriteSvid(*issued[i], batch->issues[i].id, result->mutable_svid());
+          }
+        }
+        then(std::move(batch->response));
+      });
 }
 
 Status SvidService::CheckDnsNames(const SpiffeId& id, const std::vector<std::string>& names) const {
@@ -219,7 +240,9 @@ Result<SvidService::MintResponse> SvidService::Mint(const Caller& caller,
   if (!Equal(csr.subject, kEmptyName)) issue.subject = csr.subject;
   issue.ttl = std::chrono::seconds(std::max(request.ttl(), 0));
   issue.requested_by = caller.Name();
+  SIGNET_RETURN_IF_ERROR(CheckNotDenied(registry_, *id));
   SIGNET_TRY(auto svid, issuer_.IssueOne(issue));
+  SIGNET_RETURN_IF_ERROR(CheckNotDenied(registry_, *id));
   MintResponse response;
   WriteSvid(svid, *id, response.mutable_svid());
   return response;
@@ -241,7 +264,9 @@ Result<SvidService::DownstreamResponse> SvidService::NewDownstream(
   issue.entry_id = entry->id;
   issue.entry_revision = entry->revision_number;
   issue.requested_by = caller.Name();
+  SIGNET_RETURN_IF_ERROR(CheckNotDenied(registry_, caller.id));
   auto issued = issuer_.IssueDownstream(issue);
+  SIGNET_RETURN_IF_ERROR(CheckNotDenied(registry_, caller.id));
   if (!issued) {
     // A profile that cannot be is our fault, not the caller's.
     const auto& error = issued.error();
@@ -255,11 +280,6 @@ Result<SvidService::DownstreamResponse> SvidService::NewDownstream(
   for (const auto& authority : bundle->x509_authorities)
     response.add_x509_authorities(ToString(authority.certificate.der()));
   return response;
-}
-
-Status SvidService::CheckStillAttested(const Caller& caller) const {
-  if (const auto node = registry_.FindNode(caller.id); node && !node->banned()) return {};
-  return Fail(Code::kPermissionDenied, kCallDenied, "the agent was banned or deleted meanwhile");
 }
 
 EntryPtr SvidService::FindAuthorized(const Caller& caller, const std::string& entry_id) const {
@@ -285,7 +305,7 @@ Result<JwtIssueRequest> SvidService::CheckMintJwt(const Caller& caller,
 Result<JwtIssueRequest> SvidService::CheckNewJwt(const Caller& caller,
                                                  const NewJwtRequest& request) const {
   if (jwt_issuer_ == nullptr) return Fail(Code::kUnimplemented, kJwtDisabled);
-  SIGNET_RETURN_IF_ERROR(CheckStillAttested(caller));
+  SIGNET_RETURN_IF_ERROR(CheckStillAttested(registry_, caller.id));
   SIGNET_RETURN_IF_ERROR(jwt_signing_.Take(caller, 1));
   const auto entry = FindAuthorized(caller, request.entry_id());
   if (!entry) return Fail(Code::kNotFound, kEntryNotFound, "entry not found or not authorized");
@@ -304,22 +324,26 @@ Result<JwtIssueRequest> SvidService::CheckNewJwt(const Caller& caller,
 template <class Response>
 void SvidService::IssueJwt(const Result<JwtIssueRequest>& request, Then<Response> then) const {
   if (!request) return then(Fail(request.error()));
-  jwt_issuer_->IssueLater(
-      *request, [id = request->id, then = std::move(then)](const Result<IssuedJwt>& issued) {
-        if (!issued) {
-          // Claims that cannot be are INTERNAL, as SPIRE answers them.
-          const auto& error = issued.error();
-          const auto code = error.code == Code::kInvalidArgument ? Code::kInternal : error.code;
-          return then(Fail(InContext("failed to sign JWT-SVID", code, error)));
-        }
-        Response response;
-        JwtSvid& svid = *response.mutable_svid();
-        svid.set_token(issued->token);
-        *svid.mutable_id() = ToProto(id);
-        svid.set_issued_at(UnixSeconds(issued->issued_at));
-        svid.set_expires_at(UnixSeconds(issued->expires_at));
-        then(std::move(response));
-      });
+  if (const Status denied = CheckNotDenied(registry_, request->id); !denied)
+    return then(Fail(denied.error()));
+  jwt_issuer_->IssueLater(*request, [&registry = registry_, id = request->id,
+                                     then = std::move(then)](const Result<IssuedJwt>& issued) {
+    if (const Status denied = CheckNotDenied(registry, id); !denied)
+      return then(Fail(denied.error()));
+    if (!issued) {
+      // Claims that cannot be are INTERNAL, as SPIRE answers them.
+      const auto& error = issued.error();
+      const auto code = error.code == Code::kInvalidArgument ? Code::kInternal : error.code;
+      return then(Fail(InContext("failed to sign JWT-SVID", code, error)));
+    }
+    Response response;
+    JwtSvid& svid = *response.mutable_svid();
+    svid.set_token(issued->token);
+    *svid.mutable_id() = ToProto(id);
+    svid.set_issued_at(UnixSeconds(issued->issued_at));
+    svid.set_expires_at(UnixSeconds(issued->expires_at));
+    then(std::move(response));
+  });
 }
 
 Result<SvidService::BatchWitResponse> SvidService::BatchNewWit(

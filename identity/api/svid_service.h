@@ -77,8 +77,6 @@ class SvidService {
   void IssueJwt(const Result<JwtIssueRequest>& request, Then<Response> then) const;
   Result<BatchWitResponse> BatchNewWit(const Caller& caller, const BatchWitRequest& request) const;
   void RegisterTokens(Router* router);
-  // An agent's call may have waited for a worker since it was authorized.
-  Status CheckStillAttested(const Caller& caller) const;
   EntryPtr FindAuthorized(const Caller& caller, const std::string& entry_id) const;
   Status CheckDnsNames(const SpiffeId& id, const std::vector<std::string>& names) const;
 

@@ -169,6 +169,8 @@ void SyncHub::Run() {
 void SyncHub::Apply(const Change& change) {
   if (!change.bundles_removed.empty()) last_bundle_removal_ = change.revision;
   if (!change.bundles_put.empty() || !change.bundles_removed.empty()) MarkAll();
+  if (!change.denials_put.empty() || !change.denials_removed.empty())
+    for (const auto& session : All()) Ready(session);
   ApplyEntries(change);
   for (const auto& node : change.nodes_put) {
     if (!node->banned()) {

@@ -126,8 +126,12 @@ void SyncSession::Deny(AgentDenial denial, const std::string& reason) {
 void SyncSession::Pump(Revision last_bundle_removal, SteadyTime now) {
   std::lock_guard lock(mutex_);
   if (!hello_ || in_flight_ || denied_) return;
+  // Who is denied goes ahead of all else, also between the parts of a batch.
+  if (!outgoing_denials_) BuildDenials();
   if (!outgoing_ && dirty_) Build(last_bundle_removal);
-  if (outgoing_) {
+  if (outgoing_denials_) {
+    SendDenialsPart();
+  } else if (outgoing_) {
     SendPart();
   } else if (began_ && now >= next_digest_) {
     SendDigest(now);
@@ -249,6 +253,7 @@ void SyncSession::SendDigest(SteadyTime now) {
   sync_api::SubscribeResponse response;
   response.mutable_digest()->set_revision(sent_revision_);
   response.mutable_digest()->set_entries_sha256(ToString(recent_.back().second));
+  StateDenials(response.mutable_digest());
   in_flight_ = true;
   call_->Send(SerializeMessage(response));
 }

@@ -63,6 +63,15 @@ class SyncSession final : public StreamHandler, public std::enable_shared_from_t
     std::size_t next_upsert = 0;
     std::size_t next_removed = 0;
   };
+  // Denials on their way, part by part.
+  struct OutgoingDenials {
+    Revision revision = 0;
+    bool full = false;
+    std::vector<DenialPtr> upserts;
+    std::vector<std::string> removed;
+    std::size_t next_upsert = 0;
+    std::size_t next_removed = 0;
+  };
   struct Target {
     std::vector<EntryPtr> entries;  // by ascending id
     std::map<TrustDomain, BundlePtr> bundles;
@@ -75,6 +84,10 @@ class SyncSession final : public StreamHandler, public std::enable_shared_from_t
   void Build(Revision last_bundle_removal);
   Outgoing Difference(const Target& target) const;
   void SendPart();
+  // In sync_denials.cc.
+  void BuildDenials();
+  void SendDenialsPart();
+  void StateDenials(signet::sync::v1::Digest* digest) const;
   void SendDigest(SteadyTime now);
 
   SyncHub& hub_;
@@ -90,6 +103,8 @@ class SyncSession final : public StreamHandler, public std::enable_shared_from_t
   std::optional<Outgoing> outgoing_;
   Target sent_;  // what the agent holds once it has applied what was sent
   Revision sent_revision_ = 0;
+  DenialSetPtr sent_denials_;  // null: none was looked at yet
+  std::optional<OutgoingDenials> outgoing_denials_;
   std::deque<std::pair<Revision, Digest>> recent_;  // digests of the last revisions sent
   SteadyTime next_digest_{};
 };

@@ -36,6 +36,8 @@ inline constexpr std::string_view kBundleChanged = "bundle.changed";
 inline constexpr std::string_view kBundleRemoved = "bundle.removed";
 inline constexpr std::string_view kFederationSet = "federation.set";
 inline constexpr std::string_view kFederationRemoved = "federation.removed";
+inline constexpr std::string_view kDenialAdded = "denial.added";
+inline constexpr std::string_view kDenialRemoved = "denial.removed";
 inline constexpr std::string_view kAuthorityPrepared = "authority.prepared";
 inline constexpr std::string_view kAuthorityActivated = "authority.activated";
 inline constexpr std::string_view kAuthorityRetired = "authority.retired";
@@ -52,7 +54,7 @@ struct AuditRecord {
   std::int64_t recorded_at = 0;
   std::string actor = {};
   std::string subject = {};       // the SPIFFE ID it is about
-  std::string object = {};        // id of the entry, trust domain, method
+  std::string object = {};        // id of the entry or denial, trust domain, method
   std::int64_t revision = 0;      // of the entry
   std::string serial = {};        // of a certificate, hex; of a JWT-SVID its token id
   std::string purpose = {};       // "workload", "agent", "server", "root", "jwt"

@@ -64,6 +64,12 @@ void Compare(const std::string& kind, const Authorities& before, const Authoriti
     if (!after.contains(id)) (*json)[kind + "_removed"].push_back(id);
 }
 
+// Whom it is about: a certificate is named by its serial number.
+void NameSubject(const Denial& denial, AuditRecord* record) {
+  (denial.kind == DenialKind::kSerial ? record->serial : record->subject) = denial.subject;
+  record->object = denial.id;
+}
+
 std::string_view EventOf(const Node& node, const Node* before) {
   if (node.banned()) return event::kAgentBanned;
   if (before == nullptr) return event::kAgentAttested;
@@ -151,6 +157,20 @@ void ChangeRecords::RelationshipRemoved(const TrustDomain& trust_domain) {
   AuditRecord& record = Append(event::kFederationRemoved);
   record.subject = trust_domain.IdString();
   record.object = trust_domain.name();
+}
+
+void ChangeRecords::DenialPut(const Denial& denial) {
+  AuditRecord& record = Append(event::kDenialAdded);
+  NameSubject(denial, &record);
+  Json json{{"kind", DenialKindName(denial.kind)}, {"until", denial.until}};
+  if (!denial.reason.empty()) json["reason"] = denial.reason;
+  record.detail = Text(json);
+}
+
+void ChangeRecords::DenialRemoved(const Denial& denial) {
+  AuditRecord& record = Append(event::kDenialRemoved);
+  NameSubject(denial, &record);
+  record.detail = Text({{"kind", DenialKindName(denial.kind)}, {"until", denial.until}});
 }
 
 }  // namespace signet::identity

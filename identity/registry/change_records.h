@@ -12,6 +12,7 @@
 #include "identity/federation/relationship.h"
 #include "identity/registry/entry.h"
 #include "identity/registry/node.h"
+#include "identity/svid/denial.h"
 
 namespace signet::identity {
 
@@ -30,6 +31,8 @@ class ChangeRecords {
   void BundleRemoved(const TrustDomain& trust_domain);
   void RelationshipPut(const FederationRelationship& relationship);
   void RelationshipRemoved(const TrustDomain& trust_domain);
+  void DenialPut(const Denial& denial);
+  void DenialRemoved(const Denial& denial);
   std::vector<AuditRecord> Take() && { return std::move(records_); }
 
  private:

@@ -27,6 +27,10 @@ Status Write(Transaction& transaction, const Change& change) {
     SIGNET_RETURN_IF_ERROR(transaction.federation().Remove(removed));
   for (const RelationshipPtr& relationship : change.relationships_put)
     SIGNET_RETURN_IF_ERROR(transaction.federation().Put(*relationship));
+  for (const DenialPtr& denial : change.denials_removed)
+    SIGNET_RETURN_IF_ERROR(transaction.denials().Remove(denial->id));
+  for (const DenialPtr& denial : change.denials_put)
+    SIGNET_RETURN_IF_ERROR(transaction.denials().Put(*denial));
   return {};
 }
 
@@ -45,6 +49,11 @@ Status Registry::State::Load() {
   SIGNET_TRY(std::vector<FederationRelationship> loaded, store.LoadRelationships());
   for (FederationRelationship& relationship : loaded)
     PutRelationship(std::make_shared<const FederationRelationship>(std::move(relationship)));
+  SIGNET_TRY(std::vector<Denial> loaded_denials, store.LoadDenials());
+  std::vector<DenialPtr> known;
+  for (Denial& denial : loaded_denials)
+    known.push_back(std::make_shared<const Denial>(std::move(denial)));
+  denials = DenialSet::Create(std::move(known));
   if (bundles.contains(trust_domain)) return {};
   const std::lock_guard changing(change_mutex);
   Bundle own;
@@ -90,6 +99,7 @@ void Registry::State::Apply(const Change& change) {
   for (const BundlePtr& bundle : change.bundles_put) PutBundle(bundle);
   for (const TrustDomain& removed : change.relationships_removed) RemoveRelationship(removed);
   for (const RelationshipPtr& put : change.relationships_put) PutRelationship(put);
+  ApplyDenials(change);
   revision = change.revision;
 }
 
@@ -110,6 +120,8 @@ std::vector<AuditRecord> Registry::State::RecordsOf(const Change& change, const 
     const auto before = bundles.find(bundle->trust_domain);
     records.BundlePut(*bundle, before == bundles.end() ? nullptr : before->second.get());
   }
+  for (const DenialPtr& denial : change.denials_removed) records.DenialRemoved(*denial);
+  for (const DenialPtr& denial : change.denials_put) records.DenialPut(*denial);
   return std::move(records).Take();
 }
 

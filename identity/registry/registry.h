@@ -23,6 +23,8 @@ namespace signet::identity {
 inline constexpr Reason kFederatedBundleUnknown{"unable to find federated bundle"};
 inline constexpr Reason kBundleInUse{"entries federate with the bundle"};
 inline constexpr Reason kTokenExpired{"join token expired"};
+inline constexpr Reason kDenialUnknown{"no such denial"};
+inline constexpr Reason kTooManyDenials{"too many denials"};
 
 using NodePtr = std::shared_ptr<const Node>;
 using BundlePtr = std::shared_ptr<const Bundle>;
@@ -39,6 +41,8 @@ struct Change {
   std::vector<TrustDomain> bundles_removed;
   std::vector<RelationshipPtr> relationships_put;
   std::vector<TrustDomain> relationships_removed;
+  std::vector<DenialPtr> denials_put;
+  std::vector<DenialPtr> denials_removed;
   // What the log says beyond the above; actor and time are filled in.
   std::vector<AuditRecord> also;
 };
@@ -174,6 +178,24 @@ class Registry {
   // In order of creation. Sizes and tokens as ListEntries() has them.
   Result<Page<RelationshipPtr>> ListRelationships(std::size_t page_size,
                                                   const std::string& page_token) const;
+
+  // Denials. The set as of the last change; never null.
+  DenialSetPtr Denials() const;
+  // Whether one holds now for an SVID of `id` with this serial (hex; empty: whatever serial).
+  bool IsDenied(const SpiffeId& id, std::string_view serial = {}) const;
+  // Makes a denial of `wanted` (kind, subject, until, reason, created_by; the rest is filled in),
+  // or answers the one that is there, with the later end. Of kAgent also bans the node, if there is
+  // one, and adds a denial for each X.509-SVID that was issued through it and has not ended: they
+  // follow in the answer. Of kSerial with until 0: holds until the certificate ends, when the
+  // log knows it. Fails with kDenialMalformed, kSpiffeIdMalformed or kTooManyDenials.
+  //
+  // No window: what asks for an SVID checks Denials() again when the log has its record, and
+  // the log is read here when the denial stands.
+  Result<std::vector<DenialPtr>> Deny(Denial wanted, const Actor& by = {});
+  // NOT_FOUND (kDenialUnknown) when there is none.
+  Result<DenialPtr> RemoveDenial(const std::string& id, const Actor& by = {});
+  // Removes denials whose end has passed; answers how many.
+  Result<std::size_t> PruneDenials(const Actor& by = {});
 
   // Called after each change, in revision order, on the changing thread, outside the read lock:
   // must be quick, and must not change the registry or its observers. A change may be empty

@@ -64,6 +64,7 @@ Result<NodePtr> Registry::ChangeNode(const SpiffeId& id, const std::function<Sta
   SIGNET_RETURN_IF_ERROR(change(next));
   CHECK_TRUE(next.id == id);
   if (current != nullptr && next == *current) return current;
+  SIGNET_RETURN_IF_ERROR(state.CheckNodeNotDenied(next));
   Change published;
   published.nodes_put.push_back(std::make_shared<const Node>(std::move(next)));
   SIGNET_RETURN_IF_ERROR(state.Publish(published, by));
@@ -81,6 +82,10 @@ Result<NodePtr> Registry::AttestWithToken(const std::string& token_digest,
     SIGNET_TRY(const JoinToken token, transaction.tokens().Take(token_digest));
     if (token.expires_at < state.Now()) return Fail(Code::kInvalidArgument, kTokenExpired);
     Result<Node> made = make(token);
+    if (made) {
+      if (Status denied = state.CheckNodeNotDenied(*made); !denied)
+        made = Fail(std::move(denied).error());
+    }
     if (made) {
       change.nodes_put.push_back(std::make_shared<const Node>(*std::move(made)));
     } else {

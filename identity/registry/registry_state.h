@@ -47,6 +47,13 @@ struct Registry::State {
   std::int64_t Now() const { return UnixSeconds(clock.Now()); }
   // An entry of `id` that has not ended and has this right; null: none.
   EntryPtr FindLiveEntry(const SpiffeId& id, bool Entry::* right) const;
+  // With change_mutex held: an agent that is denied gets no serial, whoever attests it.
+  Status CheckNodeNotDenied(const Node& node) const;
+  // With change_mutex held, as the two below: what stands for `wanted` once `change` is published.
+  DenialPtr PutDenial(Denial wanted, Change* change);
+  Status DenyIssuedThrough(const Denial& agent, const Actor& by, std::vector<DenialPtr>* made);
+  // When the certificate with this serial number ends; 0: the log does not know it.
+  Result<std::int64_t> EndOfSerial(const std::string& digits);
 
   Store& store;
   const TrustDomain trust_domain;
@@ -65,6 +72,7 @@ struct Registry::State {
   // By the number of their creation; there are few.
   std::map<std::uint64_t, RelationshipPtr> relationships;
   std::uint64_t next_relationship = 1;
+  DenialSetPtr denials = DenialSet::Create({});
   Revision revision = 0;
 
   std::mutex observers_mutex;
@@ -76,6 +84,7 @@ struct Registry::State {
   void RemoveBundle(const TrustDomain& removed);
   void PutRelationship(RelationshipPtr relationship);
   void RemoveRelationship(const TrustDomain& removed);
+  void ApplyDenials(const Change& change);
   void Apply(const Change& change);
   void Notify(const Change& change);
   std::vector<AuditRecord> RecordsOf(const Change& change, const Actor& by) const;

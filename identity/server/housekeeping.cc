@@ -89,6 +89,10 @@ void Housekeeping::Prune() {
     status = parts_.registry.PruneExpiredTokens();
     if (status) status = PruneNodes();
   }
+  if (status) {
+    const auto denials = parts_.registry.PruneDenials();
+    if (!denials) status = Fail(denials.error());
+  }
   if (!status) log_.Error("expired rows not removed", {{"error", status.error().Message()}});
   parts_.health.Report("removal of what has expired", status);
 }
@@ -100,20 +104,31 @@ Status Housekeeping::PruneNodes() {
   return {};
 }
 
-bool Housekeeping::MayStay(const net::PeerIdentity& peer, std::set<std::string>* doubtful) const {
+// Revoking an authority takes it out of the bundle, and what it signed with it.
+bool Housekeeping::IsStillTrusted(const VerifiedCaller& peer) const {
+  const BundlePtr own = parts_.registry.OwnBundle();
+  return own && std::ranges::any_of(own->x509_authorities, [&](const X509BundleAuthority& each) {
+           return each.certificate == peer.anchor;
+         });
+}
+
+bool Housekeeping::MayStay(const VerifiedCaller& peer, std::set<std::string>* doubtful) const {
   const auto id = SpiffeId::Parse(peer.name);
-  if (!id) return false;
-  if (!IsAgentPath(id->path())) return true;
+  if (!id || !IsStillTrusted(peer)) return false;
+  const bool denied = parts_.registry.IsDenied(*id, peer.chain.front().SerialHex());
+  if (!IsAgentPath(id->path())) return !denied;
   const auto node = parts_.registry.FindNode(*id);
-  if (node && !node->banned()) return true;
+  if (node && !node->banned() && !denied) return true;
   doubtful->insert(peer.name);
   return !doubtful_.contains(peer.name);
 }
 
 void Housekeeping::Cut() {
   std::set<std::string> doubtful;
-  const auto cut = parts_.front.CutWhere(
-      [&](const net::PeerIdentity& peer) { return !MayStay(peer, &doubtful); });
+  // OwnBundleVerifier made them.
+  const auto cut = parts_.front.CutWhere([&](const net::PeerIdentity& peer) {
+    return !MayStay(static_cast<const VerifiedCaller&>(peer), &doubtful);
+  });
   if (cut > 0) log_.Info("connections cut", {{"count", cut}});
   doubtful_ = std::move(doubtful);
 }

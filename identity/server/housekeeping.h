@@ -52,7 +52,8 @@ class Housekeeping {
   void Prune();
   Status PruneNodes();
   void Cut();
-  bool MayStay(const net::PeerIdentity& peer, std::set<std::string>* doubtful) const;
+  bool IsStillTrusted(const VerifiedCaller& peer) const;
+  bool MayStay(const VerifiedCaller& peer, std::set<std::string>* doubtful) const;
 
   const HousekeepingParts parts_;
   SystemWatch system_;

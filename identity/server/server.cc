@@ -22,6 +22,7 @@
 #include "identity/api/local_authority_service.h"
 #include "identity/api/log_keeper.h"
 #include "identity/api/logger_service.h"
+#include "identity/api/revocation_service.h"
 #include "identity/api/router.h"
 #include "identity/api/status_service.h"
 #include "identity/api/svid_service.h"
@@ -140,6 +141,7 @@ struct Server::State {
   std::unique_ptr<DebugService> debug;
   std::unique_ptr<LoggerService> logger;
   std::unique_ptr<LocalAuthorityService> local_authorities;
+  std::unique_ptr<RevocationService> revocation;
   std::unique_ptr<WorkerPool> workers;
   std::unique_ptr<Router> router;
   std::unique_ptr<grpc::Server> grpc;
@@ -259,6 +261,8 @@ void Server::State::MakeApi() {
   logger->Register(router.get());
   local_authorities = std::make_unique<LocalAuthorityService>(*keeper, jwt_issuer != nullptr);
   local_authorities->Register(router.get());
+  revocation = std::make_unique<RevocationService>(*registry, log);
+  revocation->Register(router.get());
   grpc = BuildGrpc(router.get(), config.limits);
 }
 
@@ -366,6 +370,8 @@ void Server::State::ExportMetrics() {
         [this] { return static_cast<double>(registry->CountEntries({})); });
   gauge("signet_server_agents", "Attested agents on record.",
         [this] { return static_cast<double>(registry->CountNodes({})); });
+  gauge("signet_server_denials", "Denials kept.",
+        [this] { return static_cast<double>(registry->Denials()->all().size()); });
   gauge("signet_server_revision", "The trust domain's current revision.",
         [this] { return static_cast<double>(registry->revision()); });
   gauge("signet_server_queued_calls", "Calls that wait for a worker.",

@@ -31,10 +31,10 @@ Result<std::shared_ptr<const net::PeerIdentity>> OwnBundleVerifier::Verify(
     if (late) now = leaf.not_after();
   }
   SIGNET_TRY(auto verified, VerifyX509Svid(presented, *bundles, now));
-  auto identity = std::make_shared<net::PeerIdentity>();
-  identity->name = verified.id.ToString();
-  identity->chain.assign(presented.begin(), presented.end());
-  identity->valid_until = late ? leaf.not_after() + grace_ : verified.valid_until;
+  auto identity = std::make_shared<const VerifiedCaller>(
+      VerifiedCaller{{verified.id.ToString(), ca::Chain(presented.begin(), presented.end()),
+                      late ? leaf.not_after() + grace_ : verified.valid_until},
+                     verified.path.back()});
   if (!late) known_.Keep(presented, bundles, now, identity);
   return identity;
 }

@@ -15,6 +15,11 @@
 
 namespace signet::identity {
 
+// What OwnBundleVerifier answers: every PeerIdentity behind the server's TLS front is one.
+struct VerifiedCaller final : net::PeerIdentity {
+  ca::Certificate anchor;  // the authority at the end of the verified path
+};
+
 // Accepts SVIDs of the own trust domain that verify against the own bundle as it is now. Agents are
 // let in for `grace` after their SVID's end: to renew, and for nothing else (api/authorization.h).
 class OwnBundleVerifier final : public net::PeerVerifier {
@@ -33,7 +38,7 @@ class OwnBundleVerifier final : public net::PeerVerifier {
   mutable std::mutex mutex_;
   mutable BundlePtr source_;  // what bundles_ was made of
   mutable std::shared_ptr<const BundleMap> bundles_;
-  mutable VerdictCache<net::PeerIdentity> known_;  // not of those in their grace
+  mutable VerdictCache<VerifiedCaller> known_;  // not of those in their grace
 };
 
 class ServerIdentity {

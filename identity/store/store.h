@@ -19,6 +19,7 @@
 #include "identity/bundle/bundle.h"
 #include "identity/federation/relationship.h"
 #include "identity/registry/node.h"
+#include "identity/svid/denial.h"
 
 namespace signet::identity {
 
@@ -39,6 +40,12 @@ struct AuthorityRecord {
   std::string type;          // "x509" or "jwt"
   std::vector<Bytes> chain;  // x509: DER, own certificate first, the root in the bundle last
   Bytes public_key;          // jwt: SubjectPublicKeyInfo
+};
+
+// An X.509-SVID of the log that has not ended.
+struct LiveSerial {
+  std::string serial;  // hex
+  std::int64_t not_after = 0;
 };
 
 class EntryRows {
@@ -80,6 +87,13 @@ class AuthorityRows {
   virtual Status Remove(const std::string& type, const std::string& id) = 0;
 };
 
+class DenialRows {
+ public:
+  virtual ~DenialRows() = default;
+  virtual Status Put(const Denial& denial) = 0;  // by id
+  virtual Status Remove(const std::string& id) = 0;
+};
+
 class Transaction {
  public:
   virtual ~Transaction() = default;
@@ -91,6 +105,7 @@ class Transaction {
   virtual BundleRows& bundles() = 0;
   virtual AuthorityRows& authorities() = 0;
   virtual FederationRows& federation() = 0;
+  virtual DenialRows& denials() = 0;
 };
 
 class Store {
@@ -133,6 +148,11 @@ class Store {
   virtual Status PutCheckpoint(const LogCheckpoint& checkpoint) = 0;
   // Newest first.
   virtual Result<std::vector<LogCheckpoint>> LoadCheckpoints(std::size_t limit) = 0;
+  virtual Result<std::vector<Denial>> LoadDenials() = 0;  // by id
+  // Of the workloads' X.509-SVIDs that this caller asked for, those that end after `now`, at most
+  // `limit`, those that end last first.
+  virtual Result<std::vector<LiveSerial>> LoadLiveSerials(const std::string& requested_by,
+                                                          std::int64_t now, std::size_t limit) = 0;
 };
 
 }  // namespace signet::identity

@@ -89,7 +89,7 @@ void Connection::ArmRelayTimer() {
   Duration until = kLongestSleep;
   if (!service_)
     until = std::min(until, active_at_ + host_.limits().idle - host_.parts().loop.now());
-  if (peer_) until = std::min<Duration>(until, peer_->valid_until - host_.parts().clock.Now());
+  if (peer_) until = std::min<Duration>(until, PeerEnd() - host_.parts().clock.Now());
   Arm(until);
 }
 
@@ -101,7 +101,7 @@ void Connection::OnTimer() {
       return Refuse(Refusal::kBackendTimeout,
                     "no connection to " + lane_->plan->config.forward.ToString() + " in time");
     case Phase::kRelaying:
-      if (peer_ && host_.parts().clock.Now() >= peer_->valid_until)
+      if (peer_ && host_.parts().clock.Now() >= PeerEnd())
         return Cut(Ending::kPeerExpired, "the peer's SVID ended");
       CountBytes();
       if (!service_ && host_.parts().loop.now() - active_at_ >= host_.limits().idle)
@@ -386,13 +386,21 @@ void Connection::DecideAgain() {
     return CutOrRefuse(Ending::kIdentityLost, Refusal::kNoIdentity,
                        "this proxy's identity is gone");
   if (!peer_) return;  // not proven yet: judged when the handshake is done
-  const Status trusted = CheckStillTrusted(*peer_, *host_.identity(), host_.parts().clock.Now());
+  const WallTime now = host_.parts().clock.Now();
+  const Status trusted = CheckStillTrusted(*peer_, *host_.identity(), now, PeerGrace());
   if (!trusted) {
     const Refusal refusal = RefusalOf(trusted.error().reason);
     const bool expired = refusal == Refusal::kCertificateExpired;
     return CutOrRefuse(expired ? Ending::kPeerExpired : Ending::kTrustChanged, refusal,
                        trusted.error().Message());
   }
+  if (const identity::Denial* denial = FindDenial(*host_.denials(), *peer_, now))
+    return CutOrRefuse(Ending::kRevoked, Refusal::kRevoked,
+                       fmt::format("{} is revoked (denial {})", denial->subject, denial->id));
+  DecideByRules();
+}
+
+void Connection::DecideByRules() {
   // Requests are decided one by one, not their connection.
   if (IsHttp(lane_->plan->config.protocol) && inbound()) {
     if (service_) service_->DecideAgain();

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "identity/svid/denial.h"
 #include "net/event_loop.h"
 #include "proxy/forward/admission.h"
 #include "proxy/forward/flow.h"
@@ -62,6 +63,8 @@ class ConnectionHost {
   const IdentityPtr& identity() const { return identity_; }  // null: none held
   const LimitsConfig& limits() const { return limits_; }
   HttpShared& http() const { return *http_; }
+  // Who is revoked; never null.
+  const identity::DenialSetPtr& denials() const { return denials_; }
   // Whoever can connect can be refused: that must neither fill the disk nor stop the loop.
   LogLimiter& refusal_lines() { return refusal_lines_; }
 
@@ -77,6 +80,7 @@ class ConnectionHost {
   IdentityPtr identity_;
   LimitsConfig limits_;
   HttpShared* http_ = nullptr;  // made with the host
+  identity::DenialSetPtr denials_ = identity::DenialSet::Create({});
 
  private:
   static constexpr std::uint32_t kRefusalLinesPerSecond = 20;
@@ -111,7 +115,7 @@ class Connection : private ServiceOwner {
   Connection& operator=(const Connection&) = delete;
 
   virtual void Start() = 0;
-  // After a reload, or a change of identity or bundles.
+  // After a reload, or a change of identity, bundles or denials.
   void DecideAgain();
   // Takes up what the last turn's budget cut short.
   void Continue();
@@ -184,6 +188,14 @@ class Connection : private ServiceOwner {
   void OnTimer();
   void Arm(Duration delay);
   void ArmRelayTimer();
+  // Ends what the listener's rules, as they are now, no longer allow: the connection, or each of
+  // the requests it carries.
+  void DecideByRules();
+  // When the peer's SVID no longer carries this connection.
+  WallTime PeerEnd() const { return peer_->valid_until + PeerGrace(); }
+  Duration PeerGrace() const {
+    return phase_ == Phase::kRelaying ? host_.limits().expiry_grace : Duration(0);
+  }
   void StepHandshake();
   void FailHandshake();
   void FinishHandshake();

@@ -96,6 +96,14 @@ void Worker::Drain(Done done) {
   });
 }
 
+void Worker::ApplyDenials(identity::DenialSetPtr denials, Done done) {
+  loop_->Post([this, denials = std::move(denials), done = std::move(done)]() mutable {
+    denials_ = std::move(denials);
+    DecideAll();
+    done();
+  });
+}
+
 void Worker::CutAll(Done done) {
   loop_->Post([this, done = std::move(done)] {
     while (!connections_.empty())

@@ -46,6 +46,7 @@ class Worker final : public ConnectionHost {
   void ApplyPlan(std::shared_ptr<const Plan> plan, ListenerSockets sockets, Done done);
   // Null: the identity is withdrawn.
   void ApplyIdentity(IdentityPtr identity, Done done);
+  void ApplyDenials(identity::DenialSetPtr denials, Done done);
   // Accepts no more. `done` runs when the last connection has ended.
   void Drain(Done done);
   // Ends what is left.

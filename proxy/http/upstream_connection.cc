@@ -168,8 +168,12 @@ void UpstreamConnection::DecideAgain() {
   if (!tls()) return;
   if (!host_.identity()) return Cut("this proxy's identity is gone");
   if (!peer_) return;  // not proven yet
-  const Status trusted = CheckStillTrusted(*peer_, *host_.identity(), host_.parts().clock.Now());
+  const WallTime now = host_.parts().clock.Now();
+  const Duration grace = phase_ == Phase::kOpen ? host_.limits().expiry_grace : Duration(0);
+  const Status trusted = CheckStillTrusted(*peer_, *host_.identity(), now, grace);
   if (!trusted) return Cut(trusted.error().Message());
+  if (const identity::Denial* denial = FindDenial(*host_.denials(), *peer_, now))
+    return Cut(fmt::format("{} is revoked (denial {})", denial->subject, denial->id));
   const mesh::Decision decision = lane().plan->config.policy.DecideConnection(peer_->id);
   if (!decision.allowed()) Cut(decision.Reason(&peer_->id));
 }

@@ -35,8 +35,9 @@ Result<VerifiedPeerPtr> SvidVerifier::VerifyChain(
   return peer;
 }
 
-Status CheckStillTrusted(const VerifiedPeer& peer, const IdentitySnapshot& snapshot, WallTime now) {
-  if (now >= peer.valid_until)
+Status CheckStillTrusted(const VerifiedPeer& peer, const IdentitySnapshot& snapshot, WallTime now,
+                         Duration grace) {
+  if (now >= peer.valid_until + grace)
     return Fail(Code::kUnauthenticated, ca::kCertificateExpired,
                 "the SVID of " + peer.name + " ended at " + FormatTime(peer.valid_until));
   if (peer.generation == snapshot.generation) return {};
@@ -50,8 +51,17 @@ Status CheckStillTrusted(const VerifiedPeer& peer, const IdentitySnapshot& snaps
       }))
     return {};
   SIGNET_TRY([[maybe_unused]] const auto verified,
-             identity::VerifyX509Svid(peer.chain, snapshot.bundles, now));
+             identity::VerifyX509Svid(peer.chain, snapshot.bundles,
+                                      std::min(now, peer.valid_until - std::chrono::seconds(1))));
   return {};
+}
+
+const identity::Denial* FindDenial(const identity::DenialSet& denials, const VerifiedPeer& peer,
+                                   WallTime now) {
+  if (denials.empty()) return nullptr;
+  for (const ca::Certificate& certificate : peer.chain)
+    if (const auto* denial = denials.Find(peer.id, certificate.SerialHex(), now)) return denial;
+  return nullptr;
 }
 
 }  // namespace signet::proxy

@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "identity/svid/denial.h"
 #include "identity/svid/verdict_cache.h"
 #include "mesh/request_policy.h"
 #include "net/tls.h"
@@ -46,8 +47,14 @@ class SvidVerifier final : public net::PeerVerifier {
 };
 
 // The same peer judged again by a later snapshot: nothing to verify while the authority that ends
-// its path is still in its domain's bundle. Fails as Verify() does; with kCertificateExpired at its
-// end.
-Status CheckStillTrusted(const VerifiedPeer& peer, const IdentitySnapshot& snapshot, WallTime now);
+// its path is still in its domain's bundle. Fails as Verify() does; with kCertificateExpired when
+// its end is `grace` ago.
+Status CheckStillTrusted(const VerifiedPeer& peer, const IdentitySnapshot& snapshot, WallTime now,
+                         Duration grace);
+
+// The denial that holds for the peer: of its ID, or of the serial number of a certificate of its
+// chain. Null: none.
+const identity::Denial* FindDenial(const identity::DenialSet& denials, const VerifiedPeer& peer,
+                                   WallTime now);
 
 }  // namespace signet::proxy

@@ -1,12 +1,11 @@
 #include "proxy/identity/workload_client.h"
 
-#include <grpcpp/create_channel.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
+#include "proxy/identity/agent_channel.h"
 #include "proxy/identity/workload_response.h"
 #include "spiffe/workload.grpc.pb.h"
 
@@ -14,17 +13,6 @@ namespace signet::proxy {
 namespace {
 
 constexpr int kMaxAnswerBytes = 16 << 20;
-
-// A channel of its own for each try: gRPC's own back-off must not add to ours.
-std::shared_ptr<grpc::Channel> Dial(const std::string& path) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
-  // gRPC puts the socket's path into :authority, which strict peers refuse.
-  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-  return grpc::CreateCustomChannel("unix:" + path, grpc::InsecureChannelCredentials(), arguments);
-}
 
 bool SameIdentity(const IdentitySnapshot& a, const IdentitySnapshot& b) {
   return a.id == b.id && a.tls.chain == b.tls.chain && a.bundles == b.bundles;
@@ -99,7 +87,7 @@ grpc::Status WorkloadClient::State::RunStream() {
     if (stopping) return grpc::Status::CANCELLED;
     open_call = &context;
   }
-  const auto stub = SpiffeWorkloadAPI::NewStub(Dial(options.socket_path));
+  const auto stub = SpiffeWorkloadAPI::NewStub(DialAgent(options.socket_path, kMaxAnswerBytes));
   const auto reader = stub->FetchX509SVID(&context, X509SVIDRequest());
   X509SVIDResponse response;
   bool usable = true;

@@ -28,6 +28,7 @@ std::string_view RefusalName(Refusal refusal) {
                                                              "backend_unresolved",
                                                              "backend_unreachable",
                                                              "backend_timeout",
+                                                             "revoked",
                                                              "shutting_down"};
   return kNames[static_cast<std::size_t>(refusal)];
 }
@@ -55,9 +56,8 @@ Refusal RefusalOf(const Reason& reason) {
 
 std::string_view EndingName(Ending ending) {
   static constexpr std::string_view kNames[kEndingCount] = {
-      "finished",       "reset",         "idle",          "peer_expired",
-      "policy_changed", "trust_changed", "identity_lost", "listener_removed",
-      "drained"};
+      "finished",      "reset",   "idle",          "peer_expired",     "policy_changed",
+      "trust_changed", "revoked", "identity_lost", "listener_removed", "drained"};
   return kNames[static_cast<std::size_t>(ending)];
 }
 

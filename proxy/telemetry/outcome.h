@@ -30,9 +30,10 @@ enum class Refusal {
   kBackendUnresolved,     // the forward address has no IP address
   kBackendUnreachable,    // connection refused or reset before it stood
   kBackendTimeout,        // limits.connect_timeout passed
+  kRevoked,               // verified, but its identity or certificate is denied
   kShuttingDown,          // the proxy or this listener went away before the connection stood
 };
-inline constexpr std::size_t kRefusalCount = 17;
+inline constexpr std::size_t kRefusalCount = 18;
 // "no_identity", …: the value of the metric's label `reason`.
 std::string_view RefusalName(Refusal refusal);
 // What a failed handshake or verification counts as.
@@ -46,11 +47,12 @@ enum class Ending {
   kPeerExpired,      // the peer's SVID reached its end
   kPolicyChanged,    // the rules no longer allow the peer
   kTrustChanged,     // the peer's SVID no longer verifies against the bundles
+  kRevoked,          // the peer's identity or certificate is denied
   kIdentityLost,     // this proxy's own identity was withdrawn
   kListenerRemoved,  // its listener is no longer configured
   kDrained,          // still open when the time to drain was over
 };
-inline constexpr std::size_t kEndingCount = 9;
+inline constexpr std::size_t kEndingCount = 10;
 std::string_view EndingName(Ending ending);
 
 }  // namespace signet::proxy

@@ -567,4 +567,48 @@ TEMPLATE_TEST_CASE("store: the log is chained, and pruned only behind a checkpoi
   CHECK(follow(store, base).seq == 6);
 }
 
+TEMPLATE_TEST_CASE("store: denials are there after a reopen, replaced and removed by id", "[store]",
+                   FakeSubject, SqliteSubject) {
+  TestType subject;
+  const auto make = [](std::string id, DenialKind kind, std::string what) {
+    return Denial{std::move(id), kind, std::move(what), 5, 6, "leaked \"key\"", "uid:0"};
+  };
+  const Denial agent = make("b", DenialKind::kAgent, "spiffe://example.org/spire/agent/x/y");
+  Denial id = make("a", DenialKind::kSpiffeId, "spiffe://example.org/web");
+  const Denial serial = make("c", DenialKind::kSerial, "ab12");
+  const auto put = [&](const std::vector<Denial>& denials) {
+    return subject.store().Commit([&](Transaction& transaction) -> Status {
+      for (const Denial& denial : denials)
+        SIGNET_RETURN_IF_ERROR(transaction.denials().Put(denial));
+      return {};
+    });
+  };
+  Value(put({serial, agent, id}));
+  subject.Reopen();
+  CHECK(Value(subject.store().LoadDenials()) == std::vector<Denial>{id, agent, serial});
+  id.until = 0;
+  Value(put({id}));
+  Value(subject.store().Commit([&](Transaction& t) { return t.denials().Remove("b"); }));
+  CHECK(Value(subject.store().LoadDenials()) == std::vector<Denial>{id, serial});
+}
+
+TEMPLATE_TEST_CASE("store: live serial numbers are those a caller asked for that have not ended",
+                   "[store]", FakeSubject, SqliteSubject) {
+  TestType subject;
+  std::vector<AuditRecord> records;
+  for (int i = 0; i < 5; ++i) {
+    records.push_back(MakeIssuance(i));
+    records.back().not_after = 1000 + i;
+  }
+  records[1].actor = "uid:0";
+  records[2].purpose = "jwt";
+  REQUIRE(subject.store().AppendRecords(records));
+  const auto live = Value(subject.store().LoadLiveSerials(records[0].actor, 1000, 10));
+  REQUIRE(live.size() == 2);  // the first has ended
+  CHECK(live[0].serial == records[4].serial);
+  CHECK(live[0].not_after == 1004);
+  CHECK(live[1].serial == records[3].serial);
+  CHECK(Value(subject.store().LoadLiveSerials(records[0].actor, 1000, 1)).size() == 1);
+}
+
 }  // namespace signet::identity

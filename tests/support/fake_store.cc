@@ -56,6 +56,7 @@ struct Rows {
   Table<TrustDomain, Bundle> bundles;
   Table<TrustDomain, FederationRelationship> relationships;
   Table<std::pair<std::string, std::string>, AuthorityRecord> authorities;
+  std::map<std::string, Denial> denials;
 };
 
 bool Fits(const LogFilter& filter, const LoggedRecord& logged) {
@@ -126,6 +127,7 @@ class FakeStore::FakeTransaction final : public Transaction,
   BundleRows& bundles() override { return *this; }
   AuthorityRows& authorities() override { return *this; }
   FederationRows& federation() override { return relationships_; }
+  DenialRows& denials() override { return denial_rows_; }
 
  private:
   Status Put(const Entry& entry) override {
@@ -196,8 +198,26 @@ class FakeStore::FakeTransaction final : public Transaction,
     Rows& rows_;
   };
 
+  // Beside EntryRows, which also removes by id.
+  class FakeDenialRows final : public DenialRows {
+   public:
+    explicit FakeDenialRows(Rows& rows) : rows_(rows) {}
+    Status Put(const Denial& denial) override {
+      rows_.denials.insert_or_assign(denial.id, denial);
+      return {};
+    }
+    Status Remove(const std::string& id) override {
+      rows_.denials.erase(id);
+      return {};
+    }
+
+   private:
+    Rows& rows_;
+  };
+
   Rows& rows_;
   Relationships relationships_{rows_};
+  FakeDenialRows denial_rows_{rows_};
   const Revision revision_;
 };
 
@@ -264,6 +284,25 @@ Result<std::vector<AuthorityRecord>> FakeStore::LoadAuthorities() {
 }
 Result<std::vector<FederationRelationship>> FakeStore::LoadRelationships() {
   return state_->Read([](const Content& content) { return content.rows.relationships.List(); });
+}
+Result<std::vector<Denial>> FakeStore::LoadDenials() {
+  return state_->Read([](const Content& content) {
+    std::vector<Denial> denials;
+    for (const auto& [id, denial] : content.rows.denials) denials.push_back(denial);
+    return denials;
+  });
+}
+Result<std::vector<LiveSerial>> FakeStore::LoadLiveSerials(const std::string& requested_by,
+                                                           std::int64_t now, std::size_t limit) {
+  return state_->Read([&](const Content& content) {
+    std::vector<LiveSerial> serials;
+    for (const auto& [place, record] : content.log)
+      if (record.actor == requested_by && record.purpose == "workload" && record.not_after > now)
+        serials.push_back({record.serial, record.not_after});
+    std::ranges::sort(serials, std::greater(), &LiveSerial::not_after);
+    if (serials.size() > limit) serials.resize(limit);
+    return serials;
+  });
 }
 Result<std::vector<LoggedRecord>> FakeStore::LoadLog(const LogFilter& filter) {
   return state_->Read([&](const Content& content) {

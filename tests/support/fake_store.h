@@ -37,6 +37,10 @@ class FakeStore final : public identity::Store {
   Status PruneLog(std::uint64_t seq) override;
   Status PutCheckpoint(const identity::LogCheckpoint& checkpoint) override;
   Result<std::vector<identity::LogCheckpoint>> LoadCheckpoints(std::size_t limit) override;
+  Result<std::vector<identity::Denial>> LoadDenials() override;
+  Result<std::vector<identity::LiveSerial>> LoadLiveSerials(const std::string& requested_by,
+                                                            std::int64_t now,
+                                                            std::size_t limit) override;
 
   // The next Commit() runs its work, then fails with `error` and changes nothing.
   void FailNextCommit(Error error);

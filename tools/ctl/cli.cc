@@ -25,6 +25,7 @@ constexpr const char* kFooter = R"(Examples:
   signet jwt fetch --audience api
   signet policy test rules.yaml --junit report.xml
   signet policy explain rules.yaml --caller spiffe://example.org/shop --path /orders/7
+  signet revoke spiffe://example.org/web --until 12h --reason 'key leaked'
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage or input; 3 nobody answers; 4 not found; 5 not allowed.)";
 
@@ -44,9 +45,11 @@ struct Parsed {
   FetchOptions fetch;
   JwtOptions jwt;
   MintOptions mint;
+  RevokeOptions revoke;
   ExplainOptions explain;
   std::string policy_file;
   std::string junit;
+  std::string denial_id;
   std::string bundle_format = "text";
   BundleOptions bundle;
   FederationOptions federation;
@@ -219,6 +222,33 @@ void AddAgentCommands(CLI::App* app, Parsed* p) {
   purge->add_flag("--include-tofu", p->purge.include_tofu,
                   "Also those that cannot attest again: they need a new token then");
   purge->add_flag("--dry-run", p->purge.dry_run, "Only say which");
+}
+
+void AddRevokeCommands(CLI::App* app, Parsed* p) {
+  CLI::App* revoke = app->add_subcommand(
+      "revoke", "Refuse an identity, a certificate or an agent before its SVIDs end");
+  revoke->add_option("subject", p->revoke.subject, "A SPIFFE ID, or a serial number in hex")
+      ->type_name("ID|SERIAL");
+  revoke
+      ->add_option("--agent", p->revoke.agent,
+                   "An agent's SPIFFE ID: banned, with what was issued through it")
+      ->type_name("ID");
+  revoke
+      ->add_option("--until", p->revoke.until,
+                   "How long, such as 12h, or a time such as 2026-12-24T18:00:00Z; else for good, "
+                   "and a serial number until its certificate ends")
+      ->type_name("T");
+  revoke->add_option("--reason", p->revoke.reason, "For people")->type_name("TEXT");
+  revoke->require_subcommand(0, 1);
+  revoke->callback([p, revoke] {
+    if (revoke->get_subcommands().empty()) p->exit_code = Revoke(p->session, p->revoke);
+  });
+  AddCommand(revoke, p, "list", "List what is revoked", [p] { return ListDenials(p->session); });
+  AddCommand(revoke, p, "remove", "End a denial; an agent stays banned until it is evicted",
+             [p] { return RemoveDenial(p->session, p->denial_id); })
+      ->add_option("id", p->denial_id, "The denial's id")
+      ->type_name("DENIAL")
+      ->required();
 }
 
 void AddExplainOptions(CLI::App* explain, ExplainOptions* options) {
@@ -549,6 +579,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddAgentCommands(&app, &parsed);
   AddSvidCommands(&app, &parsed);
   AddJwtCommands(&app, &parsed);
+  AddRevokeCommands(&app, &parsed);
   AddPolicyCommands(&app, &parsed);
   AddTrustCommands(&app, &parsed);
   AddFederationCommands(&app, &parsed);

@@ -115,6 +115,16 @@ struct RotateOptions {
 int RotateAuthority(const Session& session, const RotateOptions& options);
 int ShowStatus(const Session& session);
 
+struct RevokeOptions {
+  std::string subject;  // a SPIFFE ID or a serial number
+  std::string agent;    // or an agent's ID
+  std::string until;
+  std::string reason;
+};
+int Revoke(const Session& session, const RevokeOptions& options);
+int ListDenials(const Session& session);
+int RemoveDenial(const Session& session, const std::string& id);
+
 // Of policies: files on this machine, no server is asked.
 int CheckPolicy(const Session& session, const std::string& path);
 // Runs the test cases of the file; `junit`: also written there as JUnit XML, empty: not.

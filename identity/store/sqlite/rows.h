@@ -67,6 +67,20 @@ class SqliteAuthorityRows final : public AuthorityRows {
   Connection& connection_;
 };
 
+class SqliteDenialRows final : public DenialRows {
+ public:
+  explicit SqliteDenialRows(Connection& connection) : connection_(connection) {}
+  Status Put(const Denial& denial) override;
+  Status Remove(const std::string& id) override;
+  static Result<std::vector<Denial>> Load(Connection& connection);
+  static Result<std::vector<LiveSerial>> LoadLiveSerials(Connection& connection,
+                                                         const std::string& requested_by,
+                                                         std::int64_t now, std::size_t limit);
+
+ private:
+  Connection& connection_;
+};
+
 class SqliteFederationRows final : public FederationRows {
  public:
   explicit SqliteFederationRows(Connection& connection) : connection_(connection) {}

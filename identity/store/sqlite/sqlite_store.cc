@@ -65,7 +65,8 @@ class SqliteTransaction final : public Transaction {
         tokens_(connection),
         bundles_(connection),
         authorities_(connection),
-        federation_(connection) {}
+        federation_(connection),
+        denials_(connection) {}
   Revision revision() const override { return revision_; }
   EntryRows& entries() override { return entries_; }
   NodeRows& nodes() override { return nodes_; }
@@ -73,6 +74,7 @@ class SqliteTransaction final : public Transaction {
   BundleRows& bundles() override { return bundles_; }
   AuthorityRows& authorities() override { return authorities_; }
   FederationRows& federation() override { return federation_; }
+  DenialRows& denials() override { return denials_; }
 
  private:
   const Revision revision_;
@@ -82,6 +84,7 @@ class SqliteTransaction final : public Transaction {
   SqliteBundleRows bundles_;
   SqliteAuthorityRows authorities_;
   SqliteFederationRows federation_;
+  SqliteDenialRows denials_;
 };
 
 Result<Revision> NextRevision(Connection& connection) {
@@ -180,6 +183,15 @@ Result<std::vector<Node>> SqliteStore::LoadNodes() {
 Result<std::vector<Bundle>> SqliteStore::LoadBundles() {
   const std::lock_guard lock(state_->reader_mutex);
   return SqliteBundleRows::Load(*state_->reader);
+}
+Result<std::vector<Denial>> SqliteStore::LoadDenials() {
+  const std::lock_guard lock(state_->reader_mutex);
+  return SqliteDenialRows::Load(*state_->reader);
+}
+Result<std::vector<LiveSerial>> SqliteStore::LoadLiveSerials(const std::string& requested_by,
+                                                             std::int64_t now, std::size_t limit) {
+  const std::lock_guard lock(state_->reader_mutex);
+  return SqliteDenialRows::LoadLiveSerials(*state_->reader, requested_by, now, limit);
 }
 Result<std::vector<AuthorityRecord>> SqliteStore::LoadAuthorities() {
   const std::lock_guard lock(state_->reader_mutex);

@@ -46,6 +46,9 @@ class SqliteStore final : public Store {
   Status PruneLog(std::uint64_t seq) override;
   Status PutCheckpoint(const LogCheckpoint& checkpoint) override;
   Result<std::vector<LogCheckpoint>> LoadCheckpoints(std::size_t limit) override;
+  Result<std::vector<Denial>> LoadDenials() override;
+  Result<std::vector<LiveSerial>> LoadLiveSerials(const std::string& requested_by, std::int64_t now,
+                                                  std::size_t limit) override;
 
   // Not a success once a sync has failed: every change is then refused until a restart.
   Status CheckWritable() const;

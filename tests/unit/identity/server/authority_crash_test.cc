@@ -50,6 +50,11 @@ class CutStore final : public Store {
   Result<std::vector<FederationRelationship>> LoadRelationships() override {
     return store_.LoadRelationships();
   }
+  Result<std::vector<Denial>> LoadDenials() override { return store_.LoadDenials(); }
+  Result<std::vector<LiveSerial>> LoadLiveSerials(const std::string& requested_by, std::int64_t now,
+                                                  std::size_t limit) override {
+    return store_.LoadLiveSerials(requested_by, now, limit);
+  }
   Result<std::vector<LoggedRecord>> LoadLog(const LogFilter& filter) override {
     return store_.LoadLog(filter);
   }

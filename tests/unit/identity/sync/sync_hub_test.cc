@@ -598,5 +598,77 @@ TEST_CASE("sync: at the end every stream is told, also one that comes late") {
   CHECK(world.Open(agent).call->WaitEnd().error_code() == grpc::StatusCode::UNAVAILABLE);
 }
 
+// ---- denials
+
+sync_api::Denials NextDenials(const World::Stream& stream) {
+  auto message = stream.call->Next();
+  REQUIRE(message.has_denials());
+  stream.Flush();
+  return message.denials();
+}
+
+void HelloKnowing(const World::Stream& stream, const DenialSet& held) {
+  sync_api::SubscribeRequest request;
+  request.mutable_hello()->set_denials_digest(ToString(held.digest()));
+  stream.Receive(request);
+}
+
+DenialPtr DenyId(World& world, const std::string& path) {
+  Denial denial;
+  denial.kind = DenialKind::kSpiffeId;
+  denial.subject = test::Id(path).ToString();
+  auto made = world.registry->Deny(denial);
+  REQUIRE(made);
+  return made->front();
+}
+
+TEST_CASE("sync: denials come first, and each change of them at once, by itself") {
+  World world;
+  const auto agent = world.Agent(1);
+  const DenialPtr first = DenyId(world, "/a");
+  const auto stream = world.Open(agent);
+  HelloKnowing(stream, *DenialSet::Create({}));
+  const auto all = NextDenials(stream);
+  CHECK(all.full());
+  CHECK(all.last());
+  REQUIRE(all.upserts_size() == 1);
+  CHECK(all.upserts(0).id() == first->id);
+  CHECK(all.upserts(0).kind() == 1);
+  CHECK(all.upserts(0).subject() == "spiffe://example.org/a");
+  CHECK(stream.Take().full());
+  const DenialPtr second = DenyId(world, "/b");
+  const auto added = NextDenials(stream);
+  CHECK_FALSE(added.full());
+  CHECK(added.revision() == world.registry->revision());
+  REQUIRE(added.upserts_size() == 1);
+  CHECK(added.upserts(0).id() == second->id);
+  REQUIRE(world.registry->RemoveDenial(first->id));
+  const auto removed = NextDenials(stream);
+  CHECK(removed.upserts_size() == 0);
+  REQUIRE(removed.removed_ids_size() == 1);
+  CHECK(removed.removed_ids(0) == first->id);
+}
+
+TEST_CASE("sync: an agent that holds the denials is not sent them again") {
+  World world;
+  const auto agent = world.Agent(1);
+  DenyId(world, "/a");
+  const auto stream = world.Open(agent);
+  HelloKnowing(stream, *world.registry->Denials());
+  CHECK(stream.Take().full());
+}
+
+TEST_CASE("sync: an agent that says nothing of denials is sent none") {
+  World world;
+  const auto agent = world.Agent(1);
+  DenyId(world, "/a");
+  const auto stream = world.Open(agent);
+  stream.Hello();
+  CHECK(stream.Take().full());
+  DenyId(world, "/b");
+  world.CreateFor(agent, 1);
+  CHECK(Upserts(stream.Take()) == Strings{"entry-1"});
+}
+
 }  // namespace
 }  // namespace signet::identity

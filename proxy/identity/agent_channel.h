@@ -1,0 +1,14 @@
+// How this proxy dials its agent's public socket. Private to proxy/identity.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+namespace signet::proxy {
+
+// A channel of its own for each try: gRPC's own back-off must not add to the caller's.
+std::shared_ptr<grpc::Channel> DialAgent(const std::string& socket_path, int max_answer_bytes);
+
+}  // namespace signet::proxy
