@@ -12,8 +12,7 @@
 #include "identity/bundle/bundle.h"
 #include "spire/api/server/localauthority/v1/localauthority.grpc.pb.h"
 #include "spire/api/server/trustdomain/v1/trustdomain.grpc.pb.h"
-#include "tests/support/agent_process.h"
-#include "tests/support/stream_client.h"
+#include "tests/support/agent_proxy.h"
 #include "tests/support/workload_client.h"
 
 namespace signet::test {
@@ -24,26 +23,6 @@ namespace trustdomain = spire::api::server::trustdomain::v1;
 
 const std::string kEndpoint =
     "  bundle_endpoint: {listen: '127.0.0.1:0', profile: https_spiffe, refresh_hint: 1m}\n";
-
-template <class Condition>
-bool Eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(20ms);
-  }
-  return true;
-}
-
-// The value after `key` in the first line of `output` that holds `mark`; empty when there is none.
-std::string Logged(const std::string& output, const std::string& mark, const std::string& key) {
-  const auto line = output.find(mark);
-  if (line == std::string::npos) return {};
-  const auto value = output.find(key, line);
-  if (value == std::string::npos) return {};
-  const auto end = output.find_first_of(" \n", value + key.size());
-  return output.substr(value + key.size(), end - value - key.size());
-}
 
 // A server of a trust domain, with an agent and one workload: this process.
 struct Domain {
@@ -121,39 +100,6 @@ void Federate(const Domain& domain, const Domain& other) {
   REQUIRE(response.results(0).status().code() == 0);
 }
 
-class ProxyProcess {
- public:
-  ProxyProcess(const AgentProcess& agent, const std::string& settings) {
-    const std::string config = folder_.File("proxy.yaml");
-    REQUIRE(WriteFileAtomically(
-        config, AsBytes(settings + "workload_api: " + agent.socket() + "\nmetrics: 127.0.0.1:0\n"),
-        0600));
-    process_ = std::make_unique<Process>(
-        std::vector<std::string>{SIGNET_BIN "/signet-proxy", "run", "--config", config},
-        folder_.File("log"));
-  }
-  net::SocketAddress Listener(const std::string& name) const {
-    const auto text = [&] { return Logged(process_->Output(), "listener=" + name, "address="); };
-    REQUIRE(Eventually([&] { return !text().empty(); }));
-    return net::Address::Parse(text())->Resolve()->front();
-  }
-  bool BecomesReady() const {
-    const auto port = [&] { return Logged(process_->Output(), "health and metrics", "port="); };
-    REQUIRE(Eventually([&] { return !port().empty(); }));
-    const auto admin = net::Address::Parse("127.0.0.1:" + port())->Resolve()->front();
-    return Eventually([&] {
-      auto http = StreamClient::Connect(admin);
-      http.Send("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n");
-      return http.ReceiveToEnd().starts_with("HTTP/1.1 200");
-    });
-  }
-  std::string Output() const { return process_->Output(); }
-
- private:
-  TempDir folder_;
-  std::unique_ptr<Process> process_;
-};
-
 bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
 
 }  // namespace
@@ -181,17 +127,17 @@ TEST_CASE("proxies of two federated trust domains talk, and one of a third is re
   three.AddEntry("/shop", {});
 
   TestBackend backend(TestBackend::Echo);
-  const ProxyProcess inbound(
+  const AgentProxy inbound(
       *one.agent, "inbound: [{name: web, listen: '127.0.0.1:0', forward: '" +
                       backend.address().ToString() +
                       "', allow: [{ids: ['spiffe://two.test/shop', 'spiffe://three.test/*']}]}]\n");
   REQUIRE(inbound.BecomesReady());
   const auto outbound = [&](const Domain& domain) {
-    return ProxyProcess(*domain.agent, "outbound: [{name: out, listen: '127.0.0.1:0', forward: '" +
-                                           inbound.Listener("web").ToString() +
-                                           "', expect: [{id: 'spiffe://one.test/web'}]}]\n");
+    return AgentProxy(*domain.agent, "outbound: [{name: out, listen: '127.0.0.1:0', forward: '" +
+                                         inbound.Listener("web").ToString() +
+                                         "', expect: [{id: 'spiffe://one.test/web'}]}]\n");
   };
-  const ProxyProcess friendly = outbound(two);
+  const AgentProxy friendly = outbound(two);
   REQUIRE(friendly.BecomesReady());
   CHECK(Eventually([&] {
     auto stream = StreamClient::Connect(friendly.Listener("out"));
@@ -199,7 +145,7 @@ TEST_CASE("proxies of two federated trust domains talk, and one of a third is re
   }));
   const auto served = backend.accepted();
   CHECK(served > 0);
-  const ProxyProcess stranger = outbound(three);
+  const AgentProxy stranger = outbound(three);
   REQUIRE(stranger.BecomesReady());
   auto refused = StreamClient::Connect(stranger.Listener("out"));
   CHECK_FALSE(Talks(refused));

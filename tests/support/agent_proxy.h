@@ -1,0 +1,84 @@
+// A real signet-proxy whose identity comes from an AgentProcess, and what tests read out of a
+// program's output.
+//
+// Threads: none.
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/file.h"
+#include "tests/support/agent_process.h"
+#include "tests/support/stream_client.h"
+
+namespace signet::test {
+
+// Whether the condition, which others bring about, holds within kPatience.
+template <class Condition>
+bool Eventually(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+// The value after `key` in the first line of `output` that holds `mark`; empty when there is none.
+inline std::string Logged(const std::string& output, const std::string& mark,
+                          const std::string& key) {
+  const auto line = output.find(mark);
+  if (line == std::string::npos) return {};
+  const auto value = output.find(key, line);
+  if (value == std::string::npos) return {};
+  const auto end = output.find_first_of(" \n", value + key.size());
+  return output.substr(value + key.size(), end - value - key.size());
+}
+
+class AgentProxy {
+ public:
+  // `settings`: its listeners, on port 0, as YAML.
+  AgentProxy(const AgentProcess& agent, const std::string& settings) {
+    const std::string config = folder_.File("proxy.yaml");
+    REQUIRE(WriteFileAtomically(
+        config, AsBytes(settings + "workload_api: " + agent.socket() + "\nmetrics: 127.0.0.1:0\n"),
+        0600));
+    process_ = std::make_unique<Process>(
+        std::vector<std::string>{SIGNET_BIN "/signet-proxy", "run", "--config", config},
+        folder_.File("log"));
+  }
+  net::SocketAddress Listener(const std::string& name) const {
+    const auto text = [&] { return Logged(process_->Output(), "listener=" + name, "address="); };
+    REQUIRE(Eventually([&] { return !text().empty(); }));
+    return net::Address::Parse(text())->Resolve()->front();
+  }
+  bool IsReady() const { return Get("/ready").starts_with("HTTP/1.1 200"); }
+  bool BecomesReady() const {
+    return Eventually([&] { return IsReady(); });
+  }
+  // The value of a series, "name{labels}", or -1.
+  double Series(const std::string& series) const {
+    const std::string text = Get("/metrics");
+    const auto at = text.find("\n" + series + " ");
+    return at == std::string::npos ? -1 : std::stod(text.substr(at + series.size() + 2));
+  }
+  std::string Output() const { return process_->Output(); }
+
+ private:
+  std::string Get(const std::string& path) const {
+    const auto port = [&] { return Logged(process_->Output(), "health and metrics", "port="); };
+    REQUIRE(Eventually([&] { return !port().empty(); }));
+    auto http =
+        StreamClient::Connect(net::Address::Parse("127.0.0.1:" + port())->Resolve()->front());
+    http.Send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    return http.ReceiveToEnd();
+  }
+
+  TempDir folder_;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace signet::test
