@@ -187,6 +187,7 @@ wire_issuer() { on_the_wire | sed -n 's/^issuer=//p'; }
 wire_id() { on_the_wire | grep -o 'spiffe://[^, ]*' || true; }
 serial_changed() { local now; now=$(wire_serial); [ -n "$now" ] && [ "$now" != "$1" ]; }
 issuer_changed() { local now; now=$(wire_issuer); [ -n "$now" ] && [ "$now" != "$1" ]; }
+not_served() { ! get "$OUT_PORT"; }
 refused_by_backend() { grep -q 'spiffe://example.org/intruder' "$STATE/backend-proxy.log"; }
 
 main() {
@@ -274,6 +275,13 @@ main() {
   say "$(load_count) requests answered in all, $(load_failures) failed"
   check "no request failed in the whole run" test "$(load_failures)" -eq 0
   check "the load was real: more than 2,000 requests" test "$(load_count)" -gt 2000
+
+  step "An identity is revoked, and forgiven"
+  signet revoke "spiffe://$TRUST_DOMAIN/frontend" --until 10m --reason "demo" | sed 's/^/      /'
+  check "within two seconds nothing of the frontend's gets through" wait_for 2 not_served
+  check "nor afterwards" not_served
+  signet revoke remove "$(signet revoke list -o json | field id)" | sed 's/^/      /'
+  check "forgiven, it is served again" wait_for 20 get "$OUT_PORT"
 
   step "Summary"
   echo "$PASSED passed, $FAILED failed"
