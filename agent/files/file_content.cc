@@ -52,7 +52,8 @@ FilePlan PlanFiles(const Snapshot& snapshot, const FileSetOptions& options, Wall
   if (!snapshot.synced) return Missing("entries were never received");
   const HeldEntry* held = FindHeld(snapshot, options.spiffe_id, now);
   if (held == nullptr) return Missing("no entry of this agent grants it");
-  if (!held->svid || held->svid->not_after <= now)
+  if (snapshot.IsDenied(options.spiffe_id, now)) return Missing("it is revoked", held->entry);
+  if (!held->svid || held->svid->not_after <= now || snapshot.IsDenied(*held->svid, now))
     return Missing("its SVID is not minted yet", held->entry);
   const auto chain = ca::ParseConcatenatedDer(held->svid->ChainDer(), kMostCertificates);
   if (!chain) return Missing(chain.error().Message(), held->entry);
