@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include "base/open_metrics.h"
 #include "net/http_server.h"
 
 namespace signet::net {
@@ -34,14 +35,14 @@ std::uint16_t PortOf(const SocketAddress& local) {
 }  // namespace
 
 struct AdminServer::State {
-  State(std::function<Health()> health_source, const Metrics& metric_source)
-      : health(std::move(health_source)), metrics(metric_source) {}
+  State(std::function<Health()> health_source, MetricsText metric_source)
+      : health(std::move(health_source)), metrics(std::move(metric_source)) {}
 
   Status Open(const Address& address, const Clock& clock);
   HttpResponse Answer(HeadStatus status, const HttpRequest& request) const;
 
   const std::function<Health()> health;
-  const Metrics& metrics;
+  const MetricsText metrics;
   SystemClock system_clock;
   std::string own_host;
   bool any_address = false;
@@ -59,8 +60,10 @@ HttpResponse AdminServer::State::Answer(HeadStatus status, const HttpRequest& re
     return Refusal(404, "there are /live, /ready and /metrics");
   if (request.method != "GET" && request.method != "HEAD")
     return Refusal(405, "only GET and HEAD are answered");
-  if (request.path == "/metrics")
-    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics.Text()};
+  if (request.path == "/metrics") {
+    const bool open = AcceptsOpenMetrics(request.accept);
+    return {200, std::string(open ? kOpenMetricsType : kPrometheusType), metrics(open)};
+  }
   const Health now = health();
   const bool ok = request.path == "/live" ? now.live : now.live && now.ready;
   return {ok ? 200 : 503, "application/json", HealthBody(ok, now.problems)};
@@ -83,11 +86,21 @@ Status AdminServer::State::Open(const Address& address, const Clock& clock) {
   return {};
 }
 
+namespace {
+
+MetricsText TextOf(const Metrics& metrics) {
+  return [&metrics](bool open_metrics) {
+    return open_metrics ? ToOpenMetrics(metrics.Text()) : metrics.Text();
+  };
+}
+
+}  // namespace
+
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address,
                                                         std::function<Health()> health,
                                                         const Metrics& metrics,
                                                         const Clock& clock) {
-  auto state = std::make_unique<State>(std::move(health), metrics);
+  auto state = std::make_unique<State>(std::move(health), TextOf(metrics));
   SIGNET_RETURN_IF_ERROR(state->Open(address, clock));
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
 }
@@ -95,7 +108,13 @@ Result<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address,
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address,
                                                         std::function<Health()> health,
                                                         const Metrics& metrics) {
-  auto state = std::make_unique<State>(std::move(health), metrics);
+  return Start(address, std::move(health), TextOf(metrics));
+}
+
+Result<std::unique_ptr<AdminServer>> AdminServer::Start(const Address& address,
+                                                        std::function<Health()> health,
+                                                        MetricsText metrics) {
+  auto state = std::make_unique<State>(std::move(health), std::move(metrics));
   SIGNET_RETURN_IF_ERROR(state->Open(address, state->system_clock));
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
 }

@@ -24,6 +24,10 @@ struct Health {
   std::vector<std::string> problems;  // why not, each a sentence
 };
 
+// All metrics, in the text format of Prometheus or of OpenMetrics 1.0. Called on each scrape, from
+// the server's thread.
+using MetricsText = std::function<std::string(bool open_metrics)>;
+
 class AdminServer {
  public:
   // 200 or 503 with {"ok":…, "problems":[…]}. `health` is called on each probe, from the server's
@@ -35,6 +39,10 @@ class AdminServer {
   static Result<std::unique_ptr<AdminServer>> Start(const Address& address,
                                                     std::function<Health()> health,
                                                     const Metrics& metrics);
+  // The same with metrics of more than one source. Who asks for OpenMetrics gets it.
+  static Result<std::unique_ptr<AdminServer>> Start(const Address& address,
+                                                    std::function<Health()> health,
+                                                    MetricsText metrics);
   ~AdminServer();
   std::uint16_t port() const;
 

@@ -35,6 +35,9 @@ bool ParseField(std::string_view line, HttpRequest* request) {
   } else if (EqualIgnoringCase(name, "if-none-match")) {
     if (!request->if_none_match.empty()) request->if_none_match += ", ";
     request->if_none_match += value;
+  } else if (EqualIgnoringCase(name, "accept")) {
+    if (!request->accept.empty()) request->accept += ", ";
+    request->accept += value;
   }
   return true;
 }

@@ -15,6 +15,7 @@ struct HttpRequest {
   std::string path;           // without the query
   std::string host;           // the Host field as sent; empty when absent
   std::string if_none_match;  // all such fields, joined by ", "; empty when absent
+  std::string accept;         // likewise
 };
 
 enum class HeadStatus { kIncomplete, kComplete, kMalformed, kTooLarge };

@@ -66,8 +66,8 @@ struct HttpServer::State {
     State* server;
   };
 
-  State(UniqueFd listening_socket, HttpAnswer what)
-      : answer(std::move(what)), listener(std::move(listening_socket)) {}
+  State(UniqueFd listening_socket, HttpAnswer what, HttpAdmission whom)
+      : answer(std::move(what)), admits(std::move(whom)), listener(std::move(listening_socket)) {}
 
   Status Open(const Clock& clock);
   void OnAcceptable();
@@ -80,6 +80,7 @@ struct HttpServer::State {
   void StopListening();
 
   const HttpAnswer answer;
+  const HttpAdmission admits;
   const UniqueFd listener;
   std::unique_ptr<EventLoop> loop;
   std::thread thread;
@@ -103,6 +104,7 @@ void HttpServer::State::OnAcceptable() {
     });
     return;
   }
+  if (!admits(socket.get())) return;
   auto owner = std::make_unique<Connection>(this, std::move(socket));
   Connection* connection = owner.get();
   if (!loop->Add(connection->socket.get(), EPOLLIN, connection)) return;
@@ -183,7 +185,12 @@ HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) 
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(UniqueFd listener, HttpAnswer answer,
                                                       const Clock& clock) {
-  auto state = std::make_unique<State>(std::move(listener), std::move(answer));
+  return Start(std::move(listener), std::move(answer), [](int) { return true; }, clock);
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(UniqueFd listener, HttpAnswer answer,
+                                                      HttpAdmission admits, const Clock& clock) {
+  auto state = std::make_unique<State>(std::move(listener), std::move(answer), std::move(admits));
   SIGNET_RETURN_IF_ERROR(state->Open(clock));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }

@@ -20,12 +20,17 @@ struct HttpResponse {
 
 // On the server's thread. The request is good only when the status is kComplete.
 using HttpAnswer = std::function<HttpResponse(HeadStatus, const HttpRequest&)>;
+// On the server's thread, once a connection: false closes it unheard.
+using HttpAdmission = std::function<bool(int socket)>;
 
 class HttpServer {
  public:
   // `listener` is non-blocking. `clock` bounds how long a request may take and nothing else.
   static Result<std::unique_ptr<HttpServer>> Start(UniqueFd listener, HttpAnswer answer,
                                                    const Clock& clock);
+  // For whom `admits` lets in.
+  static Result<std::unique_ptr<HttpServer>> Start(UniqueFd listener, HttpAnswer answer,
+                                                   HttpAdmission admits, const Clock& clock);
   ~HttpServer();
 
  private:

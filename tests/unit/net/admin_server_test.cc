@@ -101,6 +101,18 @@ TEST_CASE("live and ready answer as the program is, and say why not") {
   CHECK(StatusOf(world.Get("/ready")) == 503);
 }
 
+TEST_CASE("who accepts OpenMetrics is served it") {
+  const AdminWorld world;
+  const std::string response = world.Ask(
+      "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: "
+      "application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n");
+  CHECK(response.find("Content-Type: application/openmetrics-text; version=1.0.0") !=
+        std::string::npos);
+  const std::string body = BodyOf(response);
+  CHECK(body.find("# TYPE signet_test counter\nsignet_test_total 3\n") != std::string::npos);
+  CHECK(body.ends_with("# EOF\n"));
+}
+
 TEST_CASE("metrics are served as text") {
   const AdminWorld world;
   const std::string response = world.Get("/metrics");
