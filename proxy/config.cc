@@ -276,6 +276,7 @@ std::shared_ptr<const ProxyConfig> LoadConfig(const std::string& path,
   if (root.Has("metrics"))
     config->metrics = ReadAddress(root, "metrics", "a loopback address such as 127.0.0.1:9090");
   ReadLog(root, config.get());
+  config->telemetry = ReadTelemetry(root);
   ReadRulesFile(root, path, config.get(), problems);
   root.Finish();
   if (!problems->empty()) return nullptr;

@@ -16,6 +16,7 @@
 #include "net/address.h"
 #include "proxy/protocol.h"
 #include "proxy/telemetry/outcome.h"
+#include "proxy/telemetry/telemetry_config.h"
 
 namespace signet::proxy {
 
@@ -57,6 +58,7 @@ struct ProxyConfig {
   LimitsConfig limits;
   std::size_t threads = 0;  // 0: as many as cores
   std::optional<net::Address> metrics;
+  TelemetryConfig telemetry;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   std::vector<std::string> files;     // what was read: the configuration and the rules file, if any

@@ -47,13 +47,17 @@ Example (proxy.yaml):
       streams: 100               # at once on one HTTP/2 connection
       header_timeout: 10s        # also: keep_alive, stream_idle, upstream_idle
   metrics: 127.0.0.1:9102        # GET /ready /live /metrics
+  access_log: {path: /var/log/signet/access.json, sample: 1}    # JSON, a line a request
+  tracing: {otlp: 127.0.0.1:4317, ratio: 0.01, service: shop}   # spans, by OTLP over gRPC
+  admin: /run/signet/proxy/admin.sock   # JSON over HTTP: what goes on
 
   signet-proxy validate --config proxy.yaml
   signet-proxy run --config proxy.yaml
 
 Signals:
   SIGHUP           reload rules, listeners and limits (a changed file does the same); a bad file is
-                   refused whole and the old configuration stays
+                   refused whole and the old configuration stays; the access log's file is opened
+                   again
   SIGTERM, SIGINT  stop accepting, let connections finish for limits.drain; a second one ends at once
 
 Exit status:

@@ -8,6 +8,10 @@
 #include <cerrno>
 #include <latch>
 
+#include "base/open_metrics.h"
+#include "proxy/admin/admin_json.h"
+#include "proxy/telemetry/otlp/span_exporter.h"
+
 namespace signet::proxy {
 namespace {
 
@@ -56,9 +60,14 @@ Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> c
       config->threads > 0 ? config->threads : std::max(1U, std::thread::hardware_concurrency());
   std::unique_ptr<Proxy> proxy(new Proxy(parts, workers));
   proxy->workload_api_ = config->workload_api;
+  std::unique_ptr<RecordSink> exporter;
+  if (config->telemetry.makes_spans()) exporter = SpanExporter::Start(config->telemetry);
+  SIGNET_TRY(proxy->telemetry_, Telemetry::Start(config->telemetry, workers, std::move(exporter),
+                                                 {parts.clock, parts.random}));
   for (std::size_t i = 0; i < workers; ++i) {
     SIGNET_TRY(auto worker, Worker::Create({i, workers, parts.clock, parts.log, proxy->admission_,
-                                            proxy->counters_, parts.random.Below(UINT64_MAX)}));
+                                            proxy->counters_, parts.random.Below(UINT64_MAX),
+                                            proxy->telemetry_->lane(i)}));
     proxy->workers_.push_back(std::move(worker));
   }
   SIGNET_RETURN_IF_ERROR(proxy->Apply(std::move(config)));
@@ -111,11 +120,13 @@ Status Proxy::Apply(std::shared_ptr<const ProxyConfig> config) {
   }
   for (const std::string& warning : config->warnings) parts_.log.Warn(warning);
   WarnOfFixedSettings(*config);
+  telemetry_->Reopen();
   ApplyPlan(MakePlan(*config), std::move(sockets));
   if (config_) UnlinkSocketsExcept(config.get());
   config_ = std::move(config);
   const std::lock_guard lock(mutex_);
   addresses_ = std::move(addresses);
+  shown_ = config_;
   return {};
 }
 
@@ -238,6 +249,7 @@ void Proxy::WarnOfFixedSettings(const ProxyConfig& config) const {
   if (config.log_format != config_->log_format) warn("log.format");
   const auto text = [](const auto& address) { return address ? address->ToString() : ""; };
   if (text(config.metrics) != text(config_->metrics)) warn("metrics");
+  if (config.telemetry != config_->telemetry) warn("access_log, tracing and admin");
 }
 
 // ---- the end
@@ -334,6 +346,32 @@ net::Health Proxy::health() const {
   if (!agent_trouble_.empty()) health.problems.push_back(agent_trouble_);
   health.problems.insert(health.problems.end(), unresolved_.begin(), unresolved_.end());
   return health;
+}
+
+std::string Proxy::ConfigJson() const {
+  const std::lock_guard lock(mutex_);
+  return proxy::ConfigJson(*shown_, identity_.get());
+}
+
+std::vector<LiveConnection> Proxy::LiveConnections() {
+  constexpr std::size_t kMostShown = 4096;
+  std::mutex mutex;
+  std::vector<LiveConnection> all;
+  OnAllWorkers([&](Worker& worker, const Worker::Done& done) {
+    worker.Describe(kMostShown / workers_.size(), [&, done](std::vector<LiveConnection> some) {
+      {
+        const std::lock_guard lock(mutex);
+        std::ranges::move(some, std::back_inserter(all));
+      }
+      done();
+    });
+  });
+  return all;
+}
+
+std::string Proxy::MetricsText(bool open_metrics) const {
+  const std::string text = parts_.metrics.Text() + telemetry_->Text(open_metrics);
+  return open_metrics ? ToOpenMetrics(text) : text;
 }
 
 std::optional<net::SocketAddress> Proxy::ListenAddress(Direction direction,

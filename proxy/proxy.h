@@ -21,6 +21,7 @@
 #include "proxy/config.h"
 #include "proxy/forward/worker.h"
 #include "proxy/identity/workload_client.h"
+#include "proxy/telemetry/telemetry.h"
 
 namespace signet::proxy {
 
@@ -62,6 +63,12 @@ class Proxy final : public IdentityObserver {
   void OnAgentBack() override;
 
   net::Health health() const;
+  // All metrics, in the text format of Prometheus or of OpenMetrics.
+  std::string MetricsText(bool open_metrics) const;
+  // For the admin socket, from its thread. Both are bounded.
+  std::string ConfigJson() const;
+  std::vector<LiveConnection> LiveConnections();
+  Telemetry& telemetry() { return *telemetry_; }
   std::size_t connections() const { return admission_.carried(); }
   // Where a listener really listens, which port 0 in its configuration does not say.
   std::optional<net::SocketAddress> ListenAddress(Direction direction,
@@ -94,6 +101,7 @@ class Proxy final : public IdentityObserver {
   ProxyCounters counters_;
   Gauge& svid_expiry_;
   Admission admission_;
+  std::unique_ptr<Telemetry> telemetry_;
   std::vector<std::unique_ptr<Worker>> workers_;
 
   // Of the controlling thread.
@@ -105,6 +113,7 @@ class Proxy final : public IdentityObserver {
   std::map<ListenerKey, net::SocketAddress> addresses_;  // guarded by mutex_
   std::vector<std::string> unresolved_;                  // guarded by mutex_
   IdentityPtr identity_;                                 // guarded by mutex_
+  std::shared_ptr<const ProxyConfig> shown_;             // guarded by mutex_; config_, for others
   std::string agent_trouble_;                            // guarded by mutex_; empty: none
   std::atomic<bool> draining_{false};
 };

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "net/admin_server.h"
+#include "proxy/admin/admin_socket.h"
 #include "proxy/file_watch.h"
 #include "proxy/identity/denial_gate.h"
 #include "proxy/proxy.h"
@@ -65,8 +66,12 @@ class Program final : public net::EventHandler {
     SIGNET_TRY(proxy_, Proxy::Start(config, {clock_, log_, metrics_, random_}));
     if (config->metrics) {
       SIGNET_TRY(admin_, net::AdminServer::Start(
-                             *config->metrics, [this] { return proxy_->health(); }, metrics_));
+                             *config->metrics, [this] { return proxy_->health(); },
+                             [this](bool open) { return proxy_->MetricsText(open); }));
       log_.Info("health and metrics", {{"port", admin_->port()}});
+    }
+    if (!config->telemetry.admin.empty()) {
+      SIGNET_TRY(admin_socket_, AdminSocket::Start(config->telemetry.admin, *proxy_, clock_));
     }
     gate_ = std::make_unique<DenialGate>(
         *proxy_, [this](identity::DenialSetPtr denials) { proxy_->Deny(denials); }, log_);
@@ -90,6 +95,7 @@ class Program final : public net::EventHandler {
     client_.reset();
     mesh_client_.reset();
     admin_.reset();
+    admin_socket_.reset();
     proxy_.reset();
   }
 
@@ -193,6 +199,7 @@ class Program final : public net::EventHandler {
   LimitsConfig limits_;
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<net::AdminServer> admin_;
+  std::unique_ptr<AdminSocket> admin_socket_;
   std::unique_ptr<DenialGate> gate_;
   std::unique_ptr<MeshClient> mesh_client_;
   std::unique_ptr<WorkloadClient> client_;

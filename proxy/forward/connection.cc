@@ -179,8 +179,9 @@ void Connection::StepHandshake() {
 }
 
 void Connection::FailHandshake() {
-  lane_->cell->handshakes_failed.Add();
-  Refuse(RefusalOf(tls_->tls().failure_reason()), tls_->tls().error().Message());
+  const Refusal refusal = RefusalOf(tls_->tls().failure_reason());
+  lane_->cell->handshakes_failed[static_cast<std::size_t>(refusal)].Add();
+  Refuse(refusal, tls_->tls().error().Message());
 }
 
 void Connection::FinishHandshake() {
@@ -193,6 +194,7 @@ void Connection::FinishHandshake() {
   // SvidVerifier made it: every PeerIdentity here is a VerifiedPeer.
   peer_ = std::static_pointer_cast<const VerifiedPeer>(tls_->tls().peer());
   if (!peer_) return Refuse(Refusal::kNoClientCertificate, "the peer proved no identity");
+  host_.parts().telemetry.series().SeePeer(peer_->name, peer_->valid_until);
   // The handshake may have begun under rules, bundles or an identity that are gone by now; the
   // connection is in its host's list, so a change after this line reaches it.
   DecideAgain();
@@ -314,6 +316,7 @@ void Connection::OnServiceEnd(Ending ending, bool orderly, std::string_view deta
   CountBytes();
   lane_->cell->closed[static_cast<std::size_t>(ending)].Add();
   LogEnded(host_.parts().log, Facts(), ending, detail);
+  Tell(RecordKind::kConnection, EndingName(ending), detail);
   End(true);
 }
 
@@ -349,6 +352,7 @@ void Connection::Pump() {
     if (!orderly) return Cut(Ending::kReset, {});
     lane_->cell->closed[static_cast<std::size_t>(Ending::kFinished)].Add();
     LogEnded(host_.parts().log, Facts(), Ending::kFinished, {});
+    Tell(RecordKind::kConnection, EndingName(Ending::kFinished), {});
     return End(true);
   }
   if (plain_stop == FlowStop::kBudget || tls_stop == FlowStop::kBudget) host_.Requeue(*this);
@@ -428,6 +432,7 @@ void Connection::Refuse(Refusal refusal, std::string_view why) {
       host_.parts().log.Warn("more connections were refused, not listed", {{"count", *left_out}});
     LogRefused(host_.parts().log, Facts(), refusal, why, lane_->plan->config.policy_place);
   }
+  Tell(RecordKind::kRefusal, RefusalName(refusal), why);
   End(false);
 }
 
@@ -435,6 +440,7 @@ void Connection::Cut(Ending ending, std::string_view detail) {
   CountBytes();
   lane_->cell->closed[static_cast<std::size_t>(ending)].Add();
   LogEnded(host_.parts().log, Facts(), ending, detail);
+  Tell(RecordKind::kConnection, EndingName(ending), detail);
   End(false);
 }
 
@@ -459,6 +465,45 @@ void Connection::End(bool orderly) {
     tls_.reset();
   }
   host_.Remove(*this);
+}
+
+void Connection::Tell(RecordKind kind, std::string_view end, std::string_view detail) {
+  TelemetryLane& telemetry = host_.parts().telemetry;
+  if (!telemetry.wants_records()) return;
+  const ConnectionFacts facts = Facts();
+  const std::string remote = remote_.ToString();
+  Record record;
+  record.figures.kind = kind;
+  record.figures.direction = direction_;
+  record.figures.received = facts.received_bytes;
+  record.figures.sent = facts.sent_bytes;
+  record.figures.duration = facts.duration;
+  record.listener = facts.listener;
+  record.caller = inbound() ? facts.peer : facts.own;
+  record.callee = inbound() ? facts.own : facts.peer;
+  record.remote = remote;
+  record.protocol = ProtocolName(lane_->plan->config.protocol);
+  record.end = end;
+  record.detail = detail;
+  telemetry.ConnectionEnded(record);
+}
+
+LiveConnection Connection::Describe() const {
+  ConnectionFacts facts = Facts();
+  LiveConnection live;
+  live.direction = direction_;
+  live.listener = facts.listener;
+  live.phase = phase_ == Phase::kRelaying     ? "carrying"
+               : phase_ == Phase::kConnecting ? "connecting"
+                                              : "handshaking";
+  live.caller = inbound() ? facts.peer : facts.own;
+  live.callee = inbound() ? facts.own : facts.peer;
+  live.remote = remote_.ToString();
+  live.received = facts.received_bytes;
+  live.sent = facts.sent_bytes;
+  live.age = facts.duration;
+  if (service_) live.requests = service_->requests();
+  return live;
 }
 
 ConnectionFacts Connection::Facts() const {

@@ -21,6 +21,7 @@
 #include "proxy/identity/peer_verifier.h"
 #include "proxy/telemetry/connection_log.h"
 #include "proxy/telemetry/counters.h"
+#include "proxy/telemetry/telemetry.h"
 
 namespace signet::proxy {
 
@@ -53,6 +54,7 @@ class ConnectionHost {
     ProxyCounters& counters;
     BufferPool& buffers;
     std::shared_ptr<net::TlsScratch> scratch;
+    TelemetryLane& telemetry;
   };
 
   explicit ConnectionHost(Parts parts)
@@ -125,6 +127,8 @@ class Connection : private ServiceOwner {
   void YieldHandshake(HandshakeQueue::Over over);
   void CutOrRefuse(Ending ending, Refusal refusal, std::string_view why);
   Phase phase() const { return phase_; }
+  // For people.
+  LiveConnection Describe() const;
 
   // For the host's lists only.
   struct Place {
@@ -211,6 +215,8 @@ class Connection : private ServiceOwner {
   void Cut(Ending ending, std::string_view detail);
   void End(bool orderly);
   ConnectionFacts Facts() const;
+  // One record of its end. `end`: a word of a closed set.
+  void Tell(RecordKind kind, std::string_view end, std::string_view detail);
   bool carries() const { return service_ != nullptr || to_plain_.has_value(); }
   std::uint64_t received() const;
   std::uint64_t sent() const;

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
+#include "proxy/telemetry/live.h"
 #include "proxy/telemetry/outcome.h"
 
 namespace signet::proxy {
@@ -26,6 +28,7 @@ class Service {
   // Bytes from and to the side that connected.
   virtual std::uint64_t received() const = 0;
   virtual std::uint64_t sent() const = 0;
+  virtual std::vector<LiveRequest> requests() const = 0;
 };
 
 // The connection, as its service sees it.

@@ -44,7 +44,7 @@ Result<std::unique_ptr<Worker>> Worker::Create(const WorkerParts& parts) {
 Worker::Worker(std::unique_ptr<net::EventLoop> loop, std::shared_ptr<const net::TlsLibrary> library,
                const WorkerParts& parts)
     : ConnectionHost({*loop, parts.clock, parts.log, parts.admission, parts.counters, buffers_,
-                      std::make_shared<net::TlsScratch>()}),
+                      std::make_shared<net::TlsScratch>(), parts.telemetry}),
       loop_(std::move(loop)),
       library_(std::move(library)),
       index_(parts.index),
@@ -115,6 +115,17 @@ void Worker::CutAll(Done done) {
 }
 
 void Worker::Turn(Done done) { loop_->Post(std::move(done)); }
+
+void Worker::Describe(std::size_t limit, std::function<void(std::vector<LiveConnection>)> done) {
+  loop_->Post([this, limit, done = std::move(done)] {
+    std::vector<LiveConnection> live;
+    for (const auto& connection : connections_) {
+      if (live.size() >= limit) break;
+      live.push_back(connection->Describe());
+    }
+    done(std::move(live));
+  });
+}
 
 bool Worker::IsStarved() const {
   return parts_.clock.SteadyNow().time_since_epoch().count() <

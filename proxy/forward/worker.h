@@ -32,6 +32,7 @@ struct WorkerParts {
   Admission& admission;
   ProxyCounters& counters;
   std::uint64_t first_refusal = 0;  // random: where the serials of refusals begin
+  TelemetryLane& telemetry;         // this worker's
 };
 
 class Worker final : public ConnectionHost {
@@ -53,6 +54,9 @@ class Worker final : public ConnectionHost {
   void CutAll(Done done);
   // Nothing but `done`: that the loop turns.
   void Turn(Done done);
+
+  // Tells `done` of connections, the newest first and at most `limit`, on the worker's thread.
+  void Describe(std::size_t limit, std::function<void(std::vector<LiveConnection>)> done);
 
   // Accepting was paused, for want of descriptors or memory, within the last seconds.
   bool IsStarved() const;

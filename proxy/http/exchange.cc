@@ -103,6 +103,7 @@ bool Exchange::Start() {
   // First what would lie to the application is gone, then what is left is judged, as it is
   // forwarded.
   StripIdentityFields(&request_.fields);
+  trace_ = host_.traces().Begin(&request_.fields);
   judged_fields_ = request_.fields.size();
   if (request_.method == "CONNECT") {
     Answer(StatusOfFault(HttpFault::kMethod), "CONNECT is not allowed here");
@@ -116,6 +117,7 @@ bool Exchange::Start() {
     Over(verdict.end, verdict.reason);
     return false;
   }
+  rule_ = std::move(verdict.rule);
   if (const auto wait = host_.OverRate()) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
     Answer(429, "too many requests", {"retry-after", fmt::format("{}", seconds)});
@@ -124,6 +126,7 @@ bool Exchange::Start() {
   }
   if (const CallerFields* caller = host_.caller_fields(); caller != nullptr)
     caller->AddTo(&request_.fields);
+  trace_.AddTo(&request_.fields);
   route_ = host_.RouteOf(judged_fields_, *this);
   if (route_) return BeginRoute();
   Ask(false);
@@ -224,6 +227,8 @@ void Exchange::Cut(RequestEnd end, std::string_view detail) {
 void Exchange::OnUpstream(ClientCodec& codec, bool reused) {
   waiting_ = false;
   reused_ = reused;
+  callee_ = codec.peer();
+  outcome_.upstream_wait = host_.now() - started_at_;
   if (route_) route_->Connected();
   const bool end = request_whole_ && early_body_.empty() && early_trailers_.empty();
   up_ = &codec.Open(request_, end, up_events_);
@@ -325,6 +330,7 @@ void Exchange::OnResponseHead(ResponseHead head) {
     std::string().swap(early_body_);
   }
   response_begun_ = true;
+  outcome_.first_byte = active_at_ - started_at_;
   outcome_.status = head.status;
   outcome_.grpc_status = ReadGrpcStatus(head.fields);
   tunnel_ = head.status == 101;
@@ -404,6 +410,9 @@ void Exchange::Over(RequestEnd end, std::string_view detail) {
   if (route_) route_->Stop();
   outcome_.end = end;
   outcome_.id = refusal_id_;
+  outcome_.rule = rule_;
+  if (route_) outcome_.route = route_->name();
+  if (callee_) outcome_.callee = callee_->name;
   outcome_.detail = detail;
   outcome_.duration = host_.now() - started_at_;
   host_.OnExchangeOver(*this, outcome_);

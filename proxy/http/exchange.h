@@ -12,6 +12,7 @@
 #include "proxy/http/turn.h"
 #include "proxy/http/upstream.h"
 #include "proxy/route/request_route.h"
+#include "proxy/telemetry/trace_context.h"
 
 namespace signet::proxy {
 
@@ -21,6 +22,7 @@ struct RequestVerdict {
   RequestEnd end = RequestEnd::kNotAllowed;  // when it is not
   std::string id;                            // for the caller and the log
   std::string reason;                        // for the log alone
+  std::string rule;                          // that allowed it; for the log alone
 };
 
 class Exchange;
@@ -39,6 +41,7 @@ class ExchangeHost {
   // How long until there may be room for one more, when rate limits are reached.
   virtual std::optional<Duration> OverRate() = 0;
   virtual std::unique_ptr<RequestRoute> RouteOf(std::size_t fields, RouteOwner& owner) = 0;
+  virtual TraceSource& traces() = 0;
   virtual SteadyTime now() const = 0;
   virtual void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) = 0;
 };
@@ -62,6 +65,7 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   // When a byte of it last moved.
   SteadyTime active_at() const { return active_at_; }
   SteadyTime started_at() const { return started_at_; }
+  const RequestTrace& trace() const { return trace_; }
   bool response_begun() const { return response_begun_; }
   bool request_whole() const { return request_whole_; }
 
@@ -136,6 +140,9 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   std::unique_ptr<RequestRoute> route_;           // null: the listener has none
   std::size_t judged_fields_ = 0;
   std::string refusal_id_;
+  std::string rule_;
+  RequestTrace trace_;
+  std::shared_ptr<const net::PeerIdentity> callee_;
   bool request_whole_;
   bool waiting_ = false;
   bool reused_ = false;

@@ -4,6 +4,9 @@
 // Threads: one worker's.
 #pragma once
 
+#include <memory>
+
+#include "net/tls.h"
 #include "proxy/http/http1_body.h"
 #include "proxy/http/message_stream.h"
 
@@ -27,6 +30,12 @@ class ClientCodec : public Codec {
   virtual ClientStream& Open(const RequestHead& request, bool end, ClientStreamEvents& events) = 0;
   virtual bool can_open() const = 0;
   virtual std::size_t streams() const = 0;
+  // Who the other end proved to be; null: a plain upstream.
+  const std::shared_ptr<const net::PeerIdentity>& peer() const { return peer_; }
+  void set_peer(std::shared_ptr<const net::PeerIdentity> peer) { peer_ = std::move(peer); }
+
+ private:
+  std::shared_ptr<const net::PeerIdentity> peer_;
 };
 
 class Http1Client final : public ClientCodec, private ClientStream {

@@ -23,10 +23,14 @@ HttpService::HttpService(ConnectionHost& host, ServiceOwner& owner, ByteStream& 
     : host_(host),
       owner_(owner),
       caller_(std::move(caller)),
+      own_name_(caller_.own       ? caller_.own->id.ToString()
+                : host.identity() ? host.identity()->id.ToString()
+                                  : std::string()),
+      remote_text_(host.parts().telemetry.wants_records() ? caller_.remote.ToString()
+                                                          : std::string()),
       link_(host.http().turns, stream, *this, Link::Role::kServer),
       waiting_since_(host.parts().loop.now()) {
-  if (caller_.peer && caller_.own)
-    caller_fields_ = CallerFields::Of(*caller_.peer, caller_.own->id.ToString());
+  if (caller_.peer && caller_.own) caller_fields_ = CallerFields::Of(*caller_.peer, own_name_);
 }
 
 HttpService::~HttpService() {
@@ -86,8 +90,8 @@ void HttpService::OnMalformed(HttpFault fault) {
 
 RequestVerdict HttpService::Judge(const RequestHead& request, std::size_t fields) {
   if (config().protocol == Protocol::kGrpc && !IsGrpc(request.fields))
-    return {false, RequestEnd::kNotAllowed, {}, "this listener takes gRPC requests only"};
-  if (config().direction == Direction::kOutbound) return {true, {}, {}, {}};
+    return {false, RequestEnd::kNotAllowed, {}, "this listener takes gRPC requests only", {}};
+  if (config().direction == Direction::kOutbound) return {true, {}, {}, {}, {}};
   std::vector<mesh::NameValue>& headers = shared().headers;
   headers.clear();
   for (std::size_t i = 0; i < fields; ++i)
@@ -103,11 +107,17 @@ RequestVerdict HttpService::Judge(const RequestHead& request, std::size_t fields
   facts.grpc = IsGrpc(request.fields);
   facts.headers = headers;
   const mesh::Decision decision = config().policy.Decide(facts);
-  if (decision.allowed()) return {true, {}, {}, {}};
+  if (decision.allowed()) {
+    RequestVerdict verdict{true, {}, {}, {}, {}};
+    if (host_.parts().telemetry.wants_records()) verdict.rule = decision.rule->name;
+    return verdict;
+  }
   return {false,
           decision.verdict == mesh::Verdict::kMalformed ? RequestEnd::kAmbiguous
                                                         : RequestEnd::kNotAllowed,
-          shared().refusals.Next(decision), decision.Reason(facts.caller)};
+          shared().refusals.Next(decision),
+          decision.Reason(facts.caller),
+          {}};
 }
 
 UpstreamNeed HttpService::NeedOf(const RequestHead& request) const {
@@ -138,12 +148,48 @@ void HttpService::OnExchangeOver(Exchange& exchange, const RequestOutcome& outco
       outcome.end != RequestEnd::kClientGone && outcome.end != RequestEnd::kRedirected &&
       outcome.end != RequestEnd::kFaultInjected)
     Refused(exchange, outcome);
+  Tell(exchange, outcome);
   const auto at =
       std::ranges::find(exchanges_, &exchange, [](const auto& each) { return each.get(); });
   CHECK_TRUE(at != exchanges_.end());
   shared().turns.Bury(std::move(*at));
   exchanges_.erase(at);
   link_.Wake();
+}
+
+void HttpService::Tell(const Exchange& exchange, const RequestOutcome& outcome) {
+  const RequestHead& request = exchange.request();
+  const bool inbound = config().direction == Direction::kInbound;
+  Record record;
+  record.figures.direction = config().direction;
+  record.figures.failed = outcome.status >= 500 || (outcome.end != RequestEnd::kAnswered &&
+                                                    outcome.end != RequestEnd::kTunnelled &&
+                                                    outcome.end != RequestEnd::kRedirected);
+  record.figures.status = outcome.status;
+  record.figures.grpc_status = outcome.grpc_status;
+  record.figures.received = outcome.request_bytes;
+  record.figures.sent = outcome.response_bytes;
+  record.figures.duration = outcome.duration;
+  record.figures.upstream_wait = outcome.upstream_wait;
+  record.figures.first_byte = outcome.first_byte;
+  record.figures.trace = exchange.trace();
+  record.listener = config().name;
+  record.route = outcome.route;
+  if (!inbound)
+    record.caller = own_name_;
+  else if (caller_.peer)
+    record.caller = caller_.peer->name;
+  record.callee = inbound ? std::string_view(own_name_) : outcome.callee;
+  record.remote = remote_text_;
+  record.protocol = request.version == HttpVersion::kHttp2 ? "HTTP/2" : "HTTP/1.1";
+  record.method = request.method;
+  record.host = request.authority;
+  record.path = request.path;
+  record.end = RequestEndName(outcome.end);
+  record.rule = outcome.rule;
+  record.id = outcome.id;
+  record.detail = outcome.detail;
+  host_.parts().telemetry.RequestEnded(record);
 }
 
 void HttpService::Refused(const Exchange& exchange, const RequestOutcome& outcome) {
@@ -161,6 +207,19 @@ void HttpService::Refused(const Exchange& exchange, const RequestOutcome& outcom
                                              {"path", EscapeForLog(request.path, 255)},
                                              {"why", outcome.detail},
                                              {"rules", config().policy_place}});
+}
+
+std::vector<LiveRequest> HttpService::requests() const {
+  constexpr std::size_t kMostShown = 64;
+  std::vector<LiveRequest> live;
+  for (const auto& exchange : exchanges_) {
+    if (live.size() >= kMostShown) break;
+    const RequestHead& request = exchange->request();
+    live.push_back({request.method, request.authority,
+                    request.path.substr(0, request.path.find('?')), now() - exchange->started_at(),
+                    exchange->response_begun()});
+  }
+  return live;
 }
 
 // ---- upstream

@@ -42,6 +42,7 @@ class HttpService final : public Service,
   void Abandon() override;
   std::uint64_t received() const override { return link_.received(); }
   std::uint64_t sent() const override { return link_.sent(); }
+  std::vector<LiveRequest> requests() const override;
 
  private:
   // Codec, until it is known which: looks at the first bytes and takes none.
@@ -69,6 +70,7 @@ class HttpService final : public Service,
   UpstreamSource& upstreams() override { return *this; }
   std::optional<Duration> OverRate() override;
   std::unique_ptr<RequestRoute> RouteOf(std::size_t fields, RouteOwner& owner) override;
+  TraceSource& traces() override { return host_.parts().telemetry.traces(); }
   SteadyTime now() const override { return host_.parts().loop.now(); }
   void OnExchangeOver(Exchange& exchange, const RequestOutcome& outcome) override;
 
@@ -88,12 +90,15 @@ class HttpService final : public Service,
   UpstreamGroupPtr& GroupOf(HttpVersion version);
   std::string UpstreamIdentity() const;
   void Refused(const Exchange& exchange, const RequestOutcome& outcome);
+  void Tell(const Exchange& exchange, const RequestOutcome& outcome);
   const ListenerConfig& config() const { return caller_.lane->plan->config; }
   HttpShared& shared() const { return host_.http(); }
 
   ConnectionHost& host_;
   ServiceOwner& owner_;
   const HttpCaller caller_;
+  const std::string own_name_;                 // the SPIFFE ID this end showed, or holds
+  const std::string remote_text_;              // for records
   std::optional<CallerFields> caller_fields_;  // of a caller with an identity
   Link link_;
   std::unique_ptr<Codec> codec_;

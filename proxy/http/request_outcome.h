@@ -40,8 +40,13 @@ struct RequestOutcome {
   std::uint64_t request_bytes = 0;  // of bodies
   std::uint64_t response_bytes = 0;
   Duration duration{};
-  std::string_view id;      // of a refusal; empty otherwise
-  std::string_view detail;  // for people
+  Duration upstream_wait{};  // until the upstream connection stood; zero: none did
+  Duration first_byte{};     // until the answer's head came; zero: none did
+  std::string_view callee;   // who the upstream proved to be; empty: a plain one
+  std::string_view route;    // that took it; empty: none is configured
+  std::string_view rule;     // that allowed it
+  std::string_view id;       // of a refusal; empty otherwise
+  std::string_view detail;   // for people
 };
 
 }  // namespace signet::proxy

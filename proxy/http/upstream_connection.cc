@@ -136,7 +136,10 @@ void UpstreamConnection::StepHandshake() {
       return;
     case IoStatus::kEof:
     case IoStatus::kError:
-      lane().cell->handshakes_failed.Add();
+      lane()
+          .cell
+          ->handshakes_failed[static_cast<std::size_t>(RefusalOf(tls_->tls().failure_reason()))]
+          .Add();
       return Fail(RequestEnd::kUpstreamUnreachable, tls_->tls().error().Message());
   }
 }
@@ -145,6 +148,7 @@ void UpstreamConnection::FinishHandshake() {
   lane().cell->handshakes_ok.Add();
   peer_ = std::static_pointer_cast<const VerifiedPeer>(tls_->tls().peer());
   if (!peer_) return Fail(RequestEnd::kUpstreamUnreachable, "the peer proved no identity");
+  host_.parts().telemetry.series().SeePeer(peer_->name, peer_->valid_until);
   // The handshake may have begun under rules, bundles or an identity that are gone by now.
   DecideAgain();
   if (phase_ == Phase::kHandshaking) Open(*tls_, tls_->tls().alpn() == "h2");
@@ -155,6 +159,7 @@ void UpstreamConnection::Open(ByteStream& stream, bool http2) {
   phase_ = Phase::kOpen;
   link_.emplace(turns_, stream, static_cast<LinkOwner&>(*this), Link::Role::kClient);
   codec_ = pool_.MakeCodec(link_->out(), *this, {http2, tls()});
+  codec_->set_peer(peer_);
   link_->Use(*codec_);
   link_->Wake();  // what came with the event has no edge of its own
   pool_.OnOpen(*this);

@@ -75,6 +75,10 @@ class RequestRoute final : public UpstreamSource {
 
   // It became a tunnel, which has no time by which it must end.
   void EndLimits();
+  // Of the rule that takes it, valid while this lives; empty: none does.
+  std::string_view name() const {
+    return rule_ == nullptr ? std::string_view() : std::string_view(rule_->name);
+  }
   // The exchange is over: no timer fires after this.
   void Stop();
 

@@ -15,6 +15,13 @@ Histogram& HandshakeHistogram(Metrics& metrics, Direction direction) {
                            {{"direction", std::string(DirectionName(direction))}});
 }
 
+// What RefusalOf() answers.
+constexpr std::array kHandshakeFailures = {
+    Refusal::kHandshakeFailed,    Refusal::kNoClientCertificate,
+    Refusal::kCertificateExpired, Refusal::kCertificateUntrusted,
+    Refusal::kCertificateInvalid, Refusal::kUnexpectedPeer,
+    Refusal::kNoIdentity};
+
 MetricLabels With(MetricLabels labels, const std::string& key, std::string_view value) {
   labels[key] = std::string(value);
   return labels;
@@ -70,12 +77,14 @@ void ProxyCounters::Export(const std::shared_ptr<ListenerCounters>& counters,
   counter("signet_proxy_sent_bytes_total",
           "Application bytes to the side that connected to the listener.", labels,
           [](const Cell& c) -> const Tally& { return c.sent_bytes; });
-  counter("signet_proxy_handshakes_total", "TLS handshakes, by result.",
-          With(labels, "result", "ok"),
+  const std::string handshakes = "TLS handshakes, by result: \"ok\", or why it failed.";
+  counter("signet_proxy_handshakes_total", handshakes, With(labels, "result", "ok"),
           [](const Cell& c) -> const Tally& { return c.handshakes_ok; });
-  counter("signet_proxy_handshakes_total", "TLS handshakes, by result.",
-          With(labels, "result", "failed"),
-          [](const Cell& c) -> const Tally& { return c.handshakes_failed; });
+  for (const Refusal why : kHandshakeFailures)
+    counter("signet_proxy_handshakes_total", handshakes, With(labels, "result", RefusalName(why)),
+            [why](const Cell& c) -> const Tally& {
+              return c.handshakes_failed[static_cast<std::size_t>(why)];
+            });
   counter("signet_proxy_accept_errors_total", "accept() calls that failed.", labels,
           [](const Cell& c) -> const Tally& { return c.accept_errors; });
   counter("signet_proxy_accept_pauses_total",

@@ -40,7 +40,7 @@ struct alignas(64) Cell {
   Tally received_bytes;  // from the side that connected
   Tally sent_bytes;      // to the side that connected
   Tally handshakes_ok;
-  Tally handshakes_failed;
+  std::array<Tally, kRefusalCount> handshakes_failed;  // by why
   Tally accept_errors;
   Tally accept_pauses;  // times accepting was paused for want of descriptors or memory
   // HTTP.
