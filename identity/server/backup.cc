@@ -70,7 +70,7 @@ Result<std::size_t> CopyKeys(const std::string& from, const std::string& to) {
     if (!at->is_regular_file(error)) continue;
     if (++count > kMostKeys) return Fail(Failed(from, "more files than a server has keys"));
     const std::string name = at->path().filename().string();
-    const Status copied = CopySecret(at->path().string(), to + "/" + name);
+    const Status copied = CopySecret(at->path().string(), (fs::path(to) / name).string());
     if (!copied && copied.error().reason == kFileMissing) continue;  // replaced meanwhile
     SIGNET_RETURN_IF_ERROR(copied);
   }
