@@ -4,6 +4,7 @@
 
 #include "tools/ctl/commands.h"
 #include "tools/ctl/completion.h"
+#include "tools/ctl/proxy_commands.h"
 
 namespace signet::ctl {
 namespace {
@@ -23,6 +24,7 @@ constexpr const char* kFooter = R"(Examples:
   signet certificate find 3f2a…
   signet x509 fetch --agent-socket /run/signet/agent/api.sock --write ./svid
   signet jwt fetch --audience api
+  signet proxy tap --status 5xx
   signet policy test rules.yaml --junit report.xml
   signet policy explain rules.yaml --caller spiffe://example.org/shop --path /orders/7
   signet revoke spiffe://example.org/web --until 12h --reason 'key leaked'
@@ -581,6 +583,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddJwtCommands(&app, &parsed);
   AddRevokeCommands(&app, &parsed);
   AddPolicyCommands(&app, &parsed);
+  AddProxyCommands(&app, &parsed.session, &parsed.exit_code);
   AddTrustCommands(&app, &parsed);
   AddFederationCommands(&app, &parsed);
   AddAuditCommands(&app, &parsed);
