@@ -180,12 +180,17 @@ TEST_CASE("an authority is rotated by one command, which goes on where it was en
     more.insert(more.begin(), {"authority", "rotate", "--timeout", "20s"});
     return Signet(world.server, more);
   };
-  const Answer before = Signet(world.server, {"authority", "show"});
+  const auto changes = [&] {
+    return Signet(world.server, {"-o", "json", "audit", "list", "--event", "authority"}).output;
+  };
+  const std::string before = changes();
+  REQUIRE(Contains(before, "authority.activated"));
   const Answer plan = rotate({"--plan"});
   CHECK(plan.code == 0);
   CHECK(Contains(plan.output, "1. prepare the next authority"));
-  CHECK(Signet(world.server, {"authority", "show"}).output == before.output);
+  CHECK(changes() == before);
   CHECK(rotate({"--jwt"}).code == 0);
+  CHECK(changes() != before);
 
   // An agent that attested once and does not listen is waited for, by name.
   const auto agent = MakeAgent(world.server);
