@@ -5,6 +5,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # what is forked here only executes programs
@@ -12,6 +13,15 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # what is forked here only execute
 import grpc  # pylint: disable=wrong-import-position
 
 from recorded import Mismatch
+
+
+_FORKING = threading.Lock()
+
+
+def spawn(command, **how):
+    """Popen, one at a time: gRPC's own thread pool aborts the process when a second fork begins within the first."""
+    with _FORKING:
+        return subprocess.Popen(command, **how)  # pylint: disable=consider-using-with
 
 
 class Process:
@@ -22,7 +32,7 @@ class Process:
     def start(self, command, socket_path):
         self.command, self.socket_path = command, socket_path
         self.log = open(os.path.join(self.folder, os.path.basename(command[0]) + ".log"), "a+", encoding="utf-8")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.process = spawn(command, stdout=self.log, stderr=self.log)
 
     def wait_ready(self):
         name = os.path.basename(self.command[0])

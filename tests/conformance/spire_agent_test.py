@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives import serialization
 from google.protobuf import json_format
 
 from agent_answers import AgentRecording
-from processes import Agent, Server, SpireAgent, SpireServer
+from processes import Agent, Server, SpireAgent, SpireServer, spawn
 from recorded import DATA, Mismatch, load_pool, our_agent_path
 
 HEADER = {"workload.spiffe.io": ["true"]}
@@ -41,8 +41,8 @@ class Caller:
     def __init__(self, uid=None, groups=()):
         options = {"user": uid, "group": uid, "extra_groups": list(groups)} if uid is not None else {}
         program = pathlib.Path(__file__).with_name("caller_process.py")
-        self.process = subprocess.Popen([sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, cwd="/", **options)
+        self.process = spawn([sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True, cwd="/", **options)
 
     def ask(self, **order):
         self.process.stdin.write(json.dumps(order) + "\n")
