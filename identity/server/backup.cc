@@ -23,6 +23,13 @@ Error Failed(const std::string& path, const std::string& why) {
   return Error{Code::kUnavailable, kBackupFailed, path + ": " + why};
 }
 
+// SQLite says only that it could not open the file.
+Status RequireFile(const std::string& path, const Reason& reason, const std::string& hint) {
+  std::error_code ignored;
+  if (fs::is_regular_file(path, ignored)) return {};
+  return Fail(Code::kNotFound, reason, path + ": there is no such file; " + hint);
+}
+
 // The folder while it is filled; it goes again unless it was finished.
 class PartialFolder {
  public:
@@ -109,6 +116,9 @@ Result<BackupReport> BackupServer(const ServerConfig& config, const BackupReques
   const std::string target = fs::absolute(request.folder).lexically_normal().string();
   if (std::error_code ignored; fs::exists(fs::symlink_status(target, ignored)))
     return Fail(Failed(target, "it exists already; name a new folder"));
+  SIGNET_RETURN_IF_ERROR(
+      RequireFile(config.DatabasePath(), kBackupFailed,
+                  "is data_dir of the configuration right, and may this user look into it?"));
   PartialFolder folder(target + ".partial");
   SIGNET_RETURN_IF_ERROR(folder.Make());
   const std::string database = folder.path() + "/server.db";
@@ -128,10 +138,12 @@ Result<BackupReport> BackupServer(const ServerConfig& config, const BackupReques
 
 Result<RestoreReport> RestoreServer(const ServerConfig& config, const std::string& folder,
                                     WallTime now) {
+  const std::string source = folder + "/server.db";
+  SIGNET_RETURN_IF_ERROR(
+      RequireFile(source, kRestoreFailed, "name a folder that signet-server backup made"));
+  SIGNET_TRY(const LogFileReport log, CheckBackup(config, source));
   SIGNET_RETURN_IF_ERROR(EnsureDirectory(config.data_dir, 0750));
   SIGNET_TRY(const FileLock lock, FileLock::Acquire(config.LockPath()));
-  const std::string source = folder + "/server.db";
-  SIGNET_TRY(const LogFileReport log, CheckBackup(config, source));
   RestoreReport report;
   report.trust_domain = log.trust_domain;
   report.log_records = log.head.seq;
