@@ -1,11 +1,7 @@
 #include "proxy/identity/workload_client.h"
 
-#include <algorithm>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-
 #include "proxy/identity/agent_channel.h"
+#include "proxy/identity/agent_stream.h"
 #include "proxy/identity/workload_response.h"
 #include "spiffe/workload.grpc.pb.h"
 
@@ -25,68 +21,41 @@ struct WorkloadClient::State {
       : options(std::move(o)),
         observer(s),
         clock(c),
-        random(r),
         applied(Updates(metrics, "applied")),
         unchanged(Updates(metrics, "unchanged")),
         rejected(Updates(metrics, "rejected")),
         withdrawn(Updates(metrics, "withdrawn")),
         failures(metrics.Counter("signet_proxy_workload_api_failures_total",
-                                 "Workload API streams that ended or could not be opened.")) {}
+                                 "Workload API streams that ended or could not be opened.")),
+        stream({options.first_retry, options.longest_retry}, r) {}
 
   static Counter& Updates(Metrics& metrics, const std::string& result) {
     return metrics.Counter("signet_proxy_identity_updates_total",
                            "Answers of the Workload API, by what they did.", {{"result", result}});
   }
 
-  void Run();
   // One stream from its opening to its end.
-  grpc::Status RunStream();
+  grpc::Status RunStream(grpc::ClientContext& context);
   // False when the answer is unusable.
   bool Take(X509SVIDResponse* response);
   void Judge(const grpc::Status& ended);
-  // False when stopped.
-  bool WaitBeforeRetry();
 
   const WorkloadClientOptions options;
   IdentityObserver& observer;
   const Clock& clock;
-  Random& random;
   Counter& applied;
   Counter& unchanged;
   Counter& rejected;
   Counter& withdrawn;
   Counter& failures;
 
-  IdentityPtr current;             // of the client's thread
-  std::uint64_t generation = 0;    // of the client's thread
-  std::uint64_t failed_tries = 0;  // of the client's thread
+  IdentityPtr current;           // of the client's thread
+  std::uint64_t generation = 0;  // of the client's thread
 
-  std::mutex mutex;
-  std::condition_variable wake;
-  bool stopping = false;
-  grpc::ClientContext* open_call = nullptr;
-  std::thread thread;
+  AgentStream stream;  // last: its thread uses what stands above
 };
 
-void WorkloadClient::State::Run() {
-  do {
-    const grpc::Status ended = RunStream();
-    {
-      const std::lock_guard lock(mutex);
-      if (stopping) return;
-    }
-    Judge(ended);
-  } while (WaitBeforeRetry());
-}
-
-grpc::Status WorkloadClient::State::RunStream() {
-  grpc::ClientContext context;
-  context.AddMetadata("workload.spiffe.io", "true");
-  {
-    const std::lock_guard lock(mutex);
-    if (stopping) return grpc::Status::CANCELLED;
-    open_call = &context;
-  }
+grpc::Status WorkloadClient::State::RunStream(grpc::ClientContext& context) {
   const auto stub = SpiffeWorkloadAPI::NewStub(DialAgent(options.socket_path, kMaxAnswerBytes));
   const auto reader = stub->FetchX509SVID(&context, X509SVIDRequest());
   X509SVIDResponse response;
@@ -94,8 +63,6 @@ grpc::Status WorkloadClient::State::RunStream() {
   while (usable && reader->Read(&response)) usable = Take(&response);
   if (!usable) context.TryCancel();  // asking again is how a bad answer heals
   const grpc::Status ended = reader->Finish();
-  const std::lock_guard lock(mutex);
-  open_call = nullptr;
   return usable ? ended : grpc::Status::OK;
 }
 
@@ -106,7 +73,7 @@ bool WorkloadClient::State::Take(X509SVIDResponse* response) {
     observer.OnAgentTrouble(snapshot.error());
     return false;
   }
-  failed_tries = 0;
+  stream.Worked();
   if (current && SameIdentity(*current, *snapshot)) {
     unchanged.Add();
     observer.OnAgentBack();
@@ -133,15 +100,6 @@ void WorkloadClient::State::Judge(const grpc::Status& ended) {
   }
 }
 
-bool WorkloadClient::State::WaitBeforeRetry() {
-  const auto shift = std::min<std::uint64_t>(failed_tries++, 16);
-  const Duration ceiling =
-      std::min<Duration>(options.longest_retry, options.first_retry * (std::int64_t{1} << shift));
-  const auto wait = std::chrono::duration_cast<Duration>(ceiling * random.Unit());
-  std::unique_lock lock(mutex);
-  return !wake.wait_for(lock, wait, [this] { return stopping; });
-}
-
 WorkloadClient::WorkloadClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 std::unique_ptr<WorkloadClient> WorkloadClient::Start(WorkloadClientOptions options,
@@ -150,18 +108,11 @@ std::unique_ptr<WorkloadClient> WorkloadClient::Start(WorkloadClientOptions opti
                                                       Metrics& metrics) {
   auto state = std::make_unique<State>(std::move(options), observer, clock, random, metrics);
   State* raw = state.get();
-  raw->thread = std::thread([raw] { raw->Run(); });
+  raw->stream.Start([raw](grpc::ClientContext& context) { return raw->RunStream(context); },
+                    [raw](const grpc::Status& ended) { raw->Judge(ended); });
   return std::unique_ptr<WorkloadClient>(new WorkloadClient(std::move(state)));
 }
 
-WorkloadClient::~WorkloadClient() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-    if (state_->open_call != nullptr) state_->open_call->TryCancel();
-  }
-  state_->wake.notify_all();
-  state_->thread.join();
-}
+WorkloadClient::~WorkloadClient() { state_->stream.Stop(); }
 
 }  // namespace signet::proxy
