@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "net/connect.h"
+#include "net/send_all.h"
 
 namespace signet::net {
 namespace {
@@ -18,19 +19,16 @@ tl::unexpected<Error> Unusable(Code code, std::string detail) {
   return Fail(code, kPageUnusable, std::move(detail));
 }
 
-Status SendAll(int fd, std::string_view bytes, const Deadline& deadline) {
-  while (!bytes.empty()) {
-    const ssize_t put = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (put > 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(put));
-    } else if (errno == EAGAIN) {
-      if (deadline.WaitFor(fd, POLLOUT) != WaitStatus::kReady)
-        return Unusable(Code::kDeadlineExceeded, "the host took no request in time");
-    } else if (errno != EINTR) {
-      return Unusable(Code::kUnavailable, "the host closed the connection");
-    }
+Status SendRequest(int fd, std::string_view bytes, const Deadline& deadline) {
+  switch (SendAll(fd, bytes, deadline)) {
+    case SendEnd::kSent:
+      return {};
+    case SendEnd::kLate:
+      return Unusable(Code::kDeadlineExceeded, "the host took no request in time");
+    case SendEnd::kClosed:
+      break;
   }
-  return {};
+  return Unusable(Code::kUnavailable, "the host closed the connection");
 }
 
 // Until the other side closes.
@@ -96,7 +94,7 @@ Result<std::string> FetchPage(const PageRequest& request, std::span<const Addres
   const std::string head =
       fmt::format("GET {} HTTP/1.0\r\nHost: {}\r\nAccept: text/plain\r\nConnection: close\r\n\r\n",
                   request.path, request.from.ToString());
-  SIGNET_RETURN_IF_ERROR(SendAll(fd.get(), head, deadline));
+  SIGNET_RETURN_IF_ERROR(SendRequest(fd.get(), head, deadline));
   SIGNET_TRY(const std::string response,
              ReceiveAll(fd.get(), kMaxHead + request.max_body, deadline));
   return ParsePage(response, request.max_body);

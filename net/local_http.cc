@@ -10,6 +10,7 @@
 #include "net/address.h"
 #include "net/deadline.h"
 #include "net/http_response.h"
+#include "net/send_all.h"
 
 namespace signet::net {
 namespace {
@@ -18,19 +19,16 @@ tl::unexpected<Error> Unusable(Code code, const char* detail) {
   return Fail(code, kLocalAnswerUnusable, detail);
 }
 
-Status Send(int fd, std::string_view bytes, const Deadline& deadline) {
-  while (!bytes.empty()) {
-    const ssize_t put = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (put > 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(put));
-    } else if (errno == EAGAIN) {
-      if (deadline.WaitFor(fd, POLLOUT) != WaitStatus::kReady)
-        return Unusable(Code::kDeadlineExceeded, "no request was taken in time");
-    } else if (errno != EINTR) {
-      return Unusable(Code::kUnavailable, "the connection was closed");
-    }
+Status SendRequest(int fd, std::string_view bytes, const Deadline& deadline) {
+  switch (SendAll(fd, bytes, deadline)) {
+    case SendEnd::kSent:
+      return {};
+    case SendEnd::kLate:
+      return Unusable(Code::kDeadlineExceeded, "no request was taken in time");
+    case SendEnd::kClosed:
+      break;
   }
-  return {};
+  return Unusable(Code::kUnavailable, "the connection was closed");
 }
 
 Status Receive(int fd, HttpResponseReader* reader, const Deadline& deadline) {
@@ -64,7 +62,7 @@ Result<LocalAnswer> FetchLocal(const LocalQuery& query) {
   const std::string head = fmt::format(
       "GET {} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n",
       query.target);
-  SIGNET_RETURN_IF_ERROR(Send(fd.get(), head, deadline));
+  SIGNET_RETURN_IF_ERROR(SendRequest(fd.get(), head, deadline));
   HttpResponseReader reader(query.max_body_bytes);
   SIGNET_RETURN_IF_ERROR(Receive(fd.get(), &reader, deadline));
   return LocalAnswer{reader.status(), reader.TakeBody()};
