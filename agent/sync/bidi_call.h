@@ -73,9 +73,8 @@ class BidiCall final : private grpc::ClientBidiReactor<Request, Response> {
   grpc::Status Finish() {
     if (!finished_) {
       Response unread;
-      const auto patience = std::chrono::steady_clock::now() + kLastWords;
       Outcome outcome = Outcome::kMessage;
-      while (outcome == Outcome::kMessage && std::chrono::steady_clock::now() < patience)
+      for (int i = 0; i < kMostUnread && outcome == Outcome::kMessage; ++i)
         outcome = Read(&unread, kLastWords);
       if (outcome != Outcome::kEnded) Cancel();
       this->RemoveHold();
@@ -88,6 +87,7 @@ class BidiCall final : private grpc::ClientBidiReactor<Request, Response> {
 
  private:
   static constexpr Duration kLastWords = std::chrono::seconds(5);
+  static constexpr int kMostUnread = 16;  // messages
 
   void OnReadDone(bool ok) override {
     Change([&] {
