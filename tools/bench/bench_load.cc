@@ -22,8 +22,6 @@
 #include <charconv>
 #include <cstdio>
 #include <deque>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,6 +33,7 @@
 #include "net/address.h"
 #include "net/event_loop.h"
 #include "net/tls.h"
+#include "tools/bench/process_usage.h"
 
 namespace signet::bench {
 namespace {
@@ -459,30 +458,15 @@ std::size_t Generator::open() const {
 
 // ---- what the processes under test used
 
-// User and system time, in seconds.
 double CpuSeconds(const std::vector<int>& pids) {
   double total = 0;
-  for (const int pid : pids) {
-    // The scheduler's own sum is in nanoseconds; /proc/PID/stat counts ticks of 10 ms.
-    for (const auto& task :
-         std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
-      std::ifstream file(task.path() / "schedstat");
-      double nanoseconds = 0;
-      file >> nanoseconds;
-      total += nanoseconds / 1e9;
-    }
-  }
+  for (const int pid : pids) total += ProcessCpuSeconds(pid);
   return total;
 }
 
 double ResidentKilobytes(const std::vector<int>& pids) {
   double total = 0;
-  for (const int pid : pids) {
-    std::ifstream file(fmt::format("/proc/{}/statm", pid));
-    double size = 0, resident = 0;
-    file >> size >> resident;
-    total += resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1024;
-  }
+  for (const int pid : pids) total += ProcessResidentBytes(pid) / 1024;
   return total;
 }
 

@@ -9,16 +9,16 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tools/bench/process_usage.h"
 
 extern char** environ;
 
@@ -58,18 +58,8 @@ class Child {
   }
 
   // User and system time of all its threads, ended ones included, in seconds.
-  double CpuSeconds() const {
-    clockid_t clock = 0;
-    timespec time{};
-    if (clock_getcpuclockid(pid_, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-  }
-  double ResidentMegabytes() const {
-    std::ifstream statm(fmt::format("/proc/{}/statm", pid_));
-    double size = 0, resident = 0;
-    statm >> size >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
-  }
+  double CpuSeconds() const { return ProcessCpuSeconds(pid_); }
+  double ResidentMegabytes() const { return ProcessResidentBytes(pid_) / 1e6; }
 
  private:
   pid_t pid_ = -1;

@@ -4,6 +4,7 @@
 
 #include "tools/ctl/commands.h"
 #include "tools/ctl/completion.h"
+#include "tools/ctl/policy_commands.h"
 #include "tools/ctl/proxy_commands.h"
 
 namespace signet::ctl {
@@ -48,9 +49,6 @@ struct Parsed {
   JwtOptions jwt;
   MintOptions mint;
   RevokeOptions revoke;
-  ExplainOptions explain;
-  std::string policy_file;
-  std::string junit;
   std::string denial_id;
   std::string bundle_format = "text";
   BundleOptions bundle;
@@ -251,49 +249,6 @@ void AddRevokeCommands(CLI::App* app, Parsed* p) {
       ->add_option("id", p->denial_id, "The denial's id")
       ->type_name("DENIAL")
       ->required();
-}
-
-void AddExplainOptions(CLI::App* explain, ExplainOptions* options) {
-  explain->add_option("--log", options->log, "Show what this log says of the refusal")
-      ->type_name("FILE");
-  explain->add_option("--listener", options->listener, "inbound/NAME, when there are several")
-      ->type_name("NAME");
-  explain->add_option("--caller", options->caller, "SPIFFE ID")->type_name("ID");
-  explain->add_option("--source", options->source, "Address of the caller")->type_name("IP");
-  explain->add_option("--port", options->port, "Port of the listener")->type_name("N");
-  explain->add_option("--method", options->method, "HTTP method")->capture_default_str();
-  explain->add_option("--path", options->path, "Path as forwarded")->capture_default_str();
-  explain->add_option("--host", options->host, "Host as forwarded")->capture_default_str();
-  explain->add_flag("--grpc", options->grpc, "It is a gRPC request");
-  explain->add_option("--header", options->headers, "A header; repeatable")
-      ->type_name("'NAME: VALUE'");
-  explain->add_option("--claim", options->claims, "A claim of the JWT-SVID; repeatable")
-      ->type_name("NAME=VALUE");
-}
-
-void AddPolicyCommands(CLI::App* app, Parsed* p) {
-  CLI::App* policy = AddGroup(app, "policy", "Rules of proxies: files on this machine");
-  const auto file = [](CLI::App* command, std::string* place) {
-    command->add_option("file", *place, "A rules file, or a proxy's configuration")
-        ->type_name("FILE")
-        ->required();
-  };
-  file(AddCommand(policy, p, "check", "Tell every problem of a file; exit code 2 when there is one",
-                  [p] { return CheckPolicy(p->session, p->policy_file); }),
-       &p->policy_file);
-  CLI::App* test =
-      AddCommand(policy, p, "test", "Run the test cases in a file; exit code 1 when one fails",
-                 [p] { return TestPolicy(p->session, p->policy_file, p->junit); });
-  file(test, &p->policy_file);
-  test->add_option("--junit", p->junit, "Also write the outcome as JUnit XML")->type_name("FILE");
-  CLI::App* explain =
-      AddCommand(policy, p, "explain", "Say which rule decides over a request, or made a refusal",
-                 [p] { return ExplainPolicy(p->session, p->explain); });
-  file(explain, &p->explain.file);
-  CLI::Option* id =
-      explain->add_option("id", p->explain.refusal_id, "A refusal's id, from the log");
-  id->type_name("ID");
-  AddExplainOptions(explain, &p->explain);
 }
 
 void AddAgentSocket(CLI::App* command, std::string* socket, std::string* timeout) {
@@ -582,7 +537,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddSvidCommands(&app, &parsed);
   AddJwtCommands(&app, &parsed);
   AddRevokeCommands(&app, &parsed);
-  AddPolicyCommands(&app, &parsed);
+  AddPolicyCommands(&app, &parsed.session, &parsed.exit_code);
   AddProxyCommands(&app, &parsed.session, &parsed.exit_code);
   AddTrustCommands(&app, &parsed);
   AddFederationCommands(&app, &parsed);
