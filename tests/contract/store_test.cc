@@ -8,10 +8,8 @@
 #include <thread>
 
 #include "identity/audit/log_chain.h"
-#include "identity/store/sqlite/sqlite_store.h"
-#include "tests/support/fake_store.h"
+#include "tests/contract/store_subjects.h"
 #include "tests/support/store_values.h"
-#include "tests/support/temp_dir.h"
 #include "tests/support/test_certificates.h"
 
 namespace signet::identity {
@@ -23,32 +21,6 @@ using test::MakeEntry;
 using test::MakeFullEntry;
 using test::MakeIssuance;
 using test::MakeNode;
-
-class FakeSubject {
- public:
-  Store& store() { return *store_; }
-  void Reopen() { store_ = store_->Reopen(); }
-
- private:
-  std::unique_ptr<test::FakeStore> store_ = std::make_unique<test::FakeStore>();
-};
-
-class SqliteSubject {
- public:
-  SqliteSubject() { Reopen(); }
-  Store& store() { return *store_; }
-  void Reopen() {
-    store_.reset();
-    auto opened = SqliteStore::Open(folder_.File("signet.db"), Domain(), log_);
-    if (!opened) FAIL(opened.error().Message());
-    store_ = *std::move(opened);
-  }
-
- private:
-  test::TempDir folder_;
-  Logger log_ = Logger::Null();
-  std::unique_ptr<Store> store_;
-};
 
 constexpr Reason kRefusedByTest{"refused by the test"};
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "tests/support/agent_process.h"
+#include "tests/support/eventually.h"
 #include "tests/support/process.h"
 #include "tests/support/server_process.h"
 #include "tests/support/workload_client.h"
@@ -48,12 +49,7 @@ std::set<std::string> Held(const AgentProcess& agent) {
 }
 
 bool HoldsSoon(const AgentProcess& agent, const std::set<std::string>& wanted) {
-  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (Held(agent) == wanted) return true;
-    usleep(50'000);
-  }
-  return false;
+  return Eventually([&] { return Held(agent) == wanted; }, seconds(30));
 }
 
 }  // namespace
@@ -116,11 +112,12 @@ TEST_CASE("a backup is whole while entries are written, and is refused where som
       ++written;
     }
   });
-  while (written < 50) usleep(1000);
+  const bool writes = Eventually([&] { return written >= 50; });
   const std::string backup = server.folder() + "/backup";
   const Answer made = Backup(server, backup);
   stop = true;
   writer.join();
+  CHECK(writes);
   INFO(made.output);
   CHECK(made.code == 0);
   CHECK(Run("signet-server", {"verify-log", "--database", backup + "/server.db"}).code == 0);
@@ -140,14 +137,20 @@ TEST_CASE("nothing is restored over a running server, from another domain or fro
   REQUIRE(Backup(server, backup).code == 0);
   CHECK(Restore(server, backup).code == 3);
   REQUIRE(server.Stop().code == 0);
-  CHECK(Restore(server, server.folder() + "/nothing").code == 6);
+  const Answer nothing = Restore(server, server.folder() + "/nothing");
+  CHECK(nothing.code == 6);
+  CHECK(Contains(nothing.output, "name a folder that signet-server backup made"));
 
   ServerProcess other(SIGNET_BIN);
   other.Configure({}, "other.org");
   const Answer refused = Restore(other, backup);
   CHECK(refused.code == 6);
   CHECK(Contains(refused.output, "it is of trust domain example.org"));
-  CHECK(!fs::exists(other.data_dir() + "/server.db"));
+  CHECK(!fs::exists(other.data_dir()));
+  const Answer empty = Backup(other, other.folder() + "/backup");
+  CHECK(empty.code == 6);
+  CHECK(Contains(empty.output, "is data_dir of the configuration right"));
+  CHECK(!fs::exists(other.folder() + "/backup"));
 }
 
 TEST_CASE("a server begins again from a backup on an empty machine, with its key-encryption key") {

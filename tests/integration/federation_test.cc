@@ -100,8 +100,6 @@ void Federate(const Domain& domain, const Domain& other) {
   REQUIRE(response.results(0).status().code() == 0);
 }
 
-bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
-
 }  // namespace
 
 TEST_CASE("proxies of two federated trust domains talk, and one of a third is refused") {

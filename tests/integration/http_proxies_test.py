@@ -10,88 +10,22 @@ import argparse
 import concurrent.futures
 import http.client
 import http.server
-import json
 import os
 import pathlib
 import re
-import shutil
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
-import time
 import unittest
 import unittest.mock
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from processes import Process, Server  # pylint: disable=wrong-import-position
+from proxy_world import PATIENCE, ProxyWorld  # pylint: disable=wrong-import-position
 
 import grpc  # pylint: disable=wrong-import-position,wrong-import-order
 
-PATIENCE = 30
 SHOP, WEB = "spiffe://example.org/shop", "spiffe://example.org/web"
-
-
-class Agent(Process):
-    """A signet-agent that tells its callers apart by their executables."""
-
-    def __init__(self, binaries, folder, server, bundle, token):
-        self.folder, self.socket = os.path.join(folder, "agent"), os.path.join(folder, "agent", "api.sock")
-        os.mkdir(self.folder)
-        trusted, path = os.path.join(self.folder, "bundle.pem"), os.path.join(self.folder, "agent.yaml")
-        pathlib.Path(trusted).write_text(bundle, encoding="ascii")
-        settings = {"trust_domain": "example.org", "data_dir": os.path.join(self.folder, "data"),
-                    "server": f"127.0.0.1:{server.port}", "socket": self.socket, "trust_bundle": trusted,
-                    "join_token": token, "attestors": {"unix": {"discover_path": True}}}
-        pathlib.Path(path).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-        self.start([os.path.join(binaries, "signet-agent"), "run", "--config", path], self.socket)
-
-
-class Proxy(Process):
-    """A signet-proxy with an executable of its own, by which the agent tells it from others."""
-
-    def __init__(self, binaries, folder, name, agent):
-        self.folder, self.agent = os.path.join(folder, name), agent
-        os.mkdir(self.folder)
-        self.program = os.path.join(self.folder, name + "-proxy")
-        shutil.copy(os.path.join(binaries, "signet-proxy"), self.program)
-
-    def run(self, config):
-        path = os.path.join(self.folder, "proxy.yaml")
-        config = {"workload_api": self.agent.socket, "metrics": "127.0.0.1:0", **config}
-        pathlib.Path(path).write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-        self.start([self.program, "run", "--config", path], None)
-        admin = self.await_line(r"health and metrics.* port=(\d+)")
-        self.until(lambda: self.get(admin, "/ready") == 200, "ready")
-
-    @staticmethod
-    def get(port, path):
-        client = http.client.HTTPConnection("127.0.0.1", int(port), timeout=PATIENCE)
-        client.request("GET", path)
-        status = client.getresponse().status
-        client.close()
-        return status
-
-    def listener(self, name):
-        return self.await_line(rf"listener={name} address=(\S+)")
-
-    def text(self):
-        return pathlib.Path(self.log.name).read_text(encoding="utf-8")
-
-    def until(self, condition, what):
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            answer = condition()
-            if answer:
-                return answer
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                raise AssertionError(f"{self.program}: not {what}\n{self.text()}")
-            time.sleep(0.02)
-
-    def await_line(self, pattern):
-        return self.until(lambda: re.search(pattern, self.text()), f"logged: {pattern}").group(1)
 
 
 class WebHandler(http.server.BaseHTTPRequestHandler):
@@ -162,36 +96,11 @@ class Orders(grpc.GenericRpcHandler):
         return grpc.stream_stream_rpc_method_handler(echo)
 
 
-class World:
+class World(ProxyWorld):
     """Everything, started once: a server, an agent, two backends and two proxies."""
 
-    def __init__(self, binaries):
-        self.folder = tempfile.mkdtemp(prefix="signet-http-")
-        self.parts = []
-        try:
-            self.start(binaries)
-        except BaseException:
-            self.stop()
-            raise
-
-    def start(self, binaries):
-        server = self.keep(Server(binaries, self.folder, {}))
-        server.wait_ready()
-
-        def signet(*arguments):
-            command = [os.path.join(binaries, "signet"), "--socket", server.admin, *arguments]
-            return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-        agent = self.keep(Agent(binaries, self.folder, server, signet("bundle", "show", "--format", "pem"),
-                                signet("token", "create").strip()))
-        agent.wait_ready()
-        node = json.loads(signet("agent", "list", "-o", "json"))
-        node = node[0] if isinstance(node, list) else node
-        self.web, self.shop = (Proxy(binaries, self.folder, name, agent) for name in ("web", "shop"))
-        for proxy, spiffe_id in ((self.web, WEB), (self.shop, SHOP)):
-            signet("entry", "create", "--spiffe-id", spiffe_id, "--parent-id", node["id"], "--selector",
-                   "unix:path:" + proxy.program)
-
+    def build(self):
+        self.web, self.shop = self.make_proxy("web"), self.make_proxy("shop")
         self.backend = Backend(("127.0.0.1", 0), WebHandler)
         threading.Thread(target=self.backend.serve_forever, daemon=True).start()
         self.orders = Orders()
@@ -217,19 +126,13 @@ class World:
         self.shop.run({"outbound": [outbound("web", "http"), outbound("orders", "grpc")]})
         self.keep(self.shop)
 
-    def keep(self, part):
-        self.parts.append(part)
-        return part
-
     def stop(self):
-        for part in reversed(self.parts):
-            part.stop()
+        super().stop()
         if hasattr(self, "grpc_server"):
             self.grpc_server.stop(None).wait()
         if hasattr(self, "backend"):
             self.backend.shutdown()
             self.backend.server_close()
-        shutil.rmtree(self.folder)
 
 
 class HttpThroughProxies(unittest.TestCase):

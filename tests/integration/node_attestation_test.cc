@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "tests/support/agent_process.h"
+#include "tests/support/eventually.h"
 #include "tests/support/server_process.h"
 #include "tests/support/tools.h"
 
@@ -82,16 +83,6 @@ void Ban(const ServerProcess& server, const Agent& agent) {
   *request.mutable_id() = agent.id();
   google::protobuf::Empty nothing;
   REQUIRE(agent_api::Agent::NewStub(server.Admin())->BanAgent(&context, request, &nothing).ok());
-}
-
-// Asks again until it holds; false after twenty seconds.
-bool Eventually(const std::function<bool()>& holds) {
-  for (const auto deadline = std::chrono::steady_clock::now() + seconds(20);
-       std::chrono::steady_clock::now() < deadline;) {
-    if (holds()) return true;
-    usleep(20'000);
-  }
-  return holds();
 }
 
 std::vector<std::string> Selectors(const Agent& agent) {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_workload_api.h"
 #include "tests/support/process.h"
 #include "tests/support/stream_client.h"
@@ -19,6 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
+using test::Eventually;
 using test::Process;
 using test::StreamClient;
 using test::TestBackend;
@@ -27,16 +29,6 @@ constexpr const char* kCli = SIGNET_BIN "/signet";
 constexpr const char* kShop = "spiffe://example.org/shop";
 constexpr const char* kWeb = "spiffe://example.org/web";
 constexpr const char* kAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-
-template <class Condition>
-bool Eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + test::kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(10ms);
-  }
-  return true;
-}
 
 // Answers each request; one for /slow waits until it may go on.
 class Backend {
@@ -92,10 +84,7 @@ struct ObservedProxy {
   }
   std::string socket() const { return directory.File("admin.sock"); }
   StreamClient Call() const {
-    const std::string output = process->Output();
-    const std::string key = "listener=web address=";
-    const auto at = output.find(key) + key.size();
-    const std::string address = output.substr(at, output.find(' ', at) - at);
+    const std::string address = test::Logged(process->Output(), "listener=web", "address=");
     return StreamClient::Connect((*net::Address::Parse(address)->Resolve()).front(),
                                  test::TrustingContext(root.Issue(kShop)));
   }

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_workload_api.h"
 #include "tests/support/process.h"
 #include "tests/support/stream_client.h"
@@ -18,6 +19,7 @@ namespace signet {
 namespace {
 
 using namespace std::chrono_literals;
+using test::Eventually;
 using test::FakeWorkloadApi;
 using test::Process;
 using test::StreamClient;
@@ -29,17 +31,7 @@ constexpr const char* kProgram = SIGNET_BIN "/signet-proxy";
 constexpr const char* kShop = "spiffe://example.org/shop";
 constexpr const char* kWeb = "spiffe://example.org/web";
 
-template <class Condition>
-bool Eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + test::kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(10ms);
-  }
-  return true;
-}
-
-bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
+using test::Talks;
 
 // A proxy, its agent and its files.
 class ProxyProcess {
@@ -120,13 +112,7 @@ class ProxyProcess {
  private:
   // The value after `key` in the first line that holds `mark`; empty when there is none yet.
   std::string Logged(const std::string& mark, const std::string& key) const {
-    const std::string output = process->Output();
-    const auto line = output.find(mark);
-    if (line == std::string::npos) return {};
-    const auto value = output.find(key, line);
-    const auto end = output.find_first_of(" \n", value + key.size());
-    if (value == std::string::npos || end == std::string::npos) return {};
-    return output.substr(value + key.size(), end - value - key.size());
+    return test::Logged(process->Output(), mark, key);
   }
 
   const TestAuthority& root_;

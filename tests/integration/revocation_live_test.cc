@@ -19,8 +19,6 @@ const std::string kMine = "unix:uid:" + std::to_string(geteuid());
 constexpr const char* kRevoked =
     R"(signet_proxy_connections_closed_total{direction="inbound",listener="web",reason="revoked"})";
 
-bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
-
 // A server, an agent, and a proxy "web" before an echo.
 struct World {
   World() : server(SIGNET_BIN), backend(TestBackend::Echo) {

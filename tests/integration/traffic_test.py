@@ -12,18 +12,13 @@ import http.server
 import json
 import os
 import pathlib
-import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from http_proxies_test import PATIENCE, Agent, Proxy  # pylint: disable=wrong-import-position
-from processes import Server  # pylint: disable=wrong-import-position
+from proxy_world import PATIENCE, ProxyWorld  # pylint: disable=wrong-import-position
 
 NAMES = ("stable", "canary")
 
@@ -60,35 +55,12 @@ class Version(http.server.ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class World:
+class World(ProxyWorld):
     """Everything, started once."""
 
-    def __init__(self, binaries):
-        self.folder = tempfile.mkdtemp(prefix="signet-traffic-")
-        self.parts, self.versions = [], {}
-        try:
-            self.start(binaries)
-        except BaseException:
-            self.stop()
-            raise
-
-    def start(self, binaries):
-        server = self.keep(Server(binaries, self.folder, {}))
-        server.wait_ready()
-
-        def signet(*arguments):
-            command = [os.path.join(binaries, "signet"), "--socket", server.admin, *arguments]
-            return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-        agent = self.keep(Agent(binaries, self.folder, server, signet("bundle", "show", "--format", "pem"),
-                                signet("token", "create").strip()))
-        agent.wait_ready()
-        node = json.loads(signet("agent", "list", "-o", "json"))
-        node = node[0] if isinstance(node, list) else node
-        proxies = {name: Proxy(binaries, self.folder, name, agent) for name in (*NAMES, "shop")}
-        for name, proxy in proxies.items():
-            signet("entry", "create", "--spiffe-id", f"spiffe://example.org/{name}", "--parent-id", node["id"],
-                   "--selector", "unix:path:" + proxy.program)
+    def build(self):
+        self.versions = {}
+        proxies = {name: self.make_proxy(name) for name in (*NAMES, "shop")}
         for name in NAMES:
             self.versions[name] = Version(name)
             proxies[name].run({"inbound": [{
@@ -132,17 +104,11 @@ class World:
     def reloads(self, line):
         return self.shop.text().count(line)
 
-    def keep(self, part):
-        self.parts.append(part)
-        return part
-
     def stop(self):
-        for part in reversed(self.parts):
-            part.stop()
-        for version in self.versions.values():
+        super().stop()
+        for version in getattr(self, "versions", {}).values():
             version.shutdown()
             version.server_close()
-        shutil.rmtree(self.folder)
 
 
 class Routes(unittest.TestCase):

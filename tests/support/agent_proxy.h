@@ -1,42 +1,18 @@
-// A real signet-proxy whose identity comes from an AgentProcess, and what tests read out of a
-// program's output.
+// A real signet-proxy whose identity comes from an AgentProcess.
 //
 // Threads: none.
 #pragma once
 
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "base/file.h"
 #include "tests/support/agent_process.h"
+#include "tests/support/eventually.h"
 #include "tests/support/stream_client.h"
 
 namespace signet::test {
-
-// Whether the condition, which others bring about, holds within kPatience.
-template <class Condition>
-bool Eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
-
-// The value after `key` in the first line of `output` that holds `mark`; empty when there is none.
-inline std::string Logged(const std::string& output, const std::string& mark,
-                          const std::string& key) {
-  const auto line = output.find(mark);
-  if (line == std::string::npos) return {};
-  const auto value = output.find(key, line);
-  if (value == std::string::npos) return {};
-  const auto end = output.find_first_of(" \n", value + key.size());
-  return output.substr(value + key.size(), end - value - key.size());
-}
 
 class AgentProxy {
  public:

@@ -89,6 +89,16 @@ bool Process::WaitForSocket(const std::string& path, std::chrono::milliseconds t
   return true;
 }
 
+std::string Logged(const std::string& output, const std::string& mark, const std::string& key) {
+  const auto line = output.find(mark);
+  if (line == std::string::npos) return {};
+  const auto value = output.find(key, line);
+  if (value == std::string::npos) return {};
+  const auto end = output.find_first_of(" \n", value + key.size());
+  if (end == std::string::npos) return {};
+  return output.substr(value + key.size(), end - value - key.size());
+}
+
 ProcessEnd RunProcess(const std::vector<std::string>& arguments, const std::string& output_path,
                       std::string* output) {
   Process process(arguments, output_path);

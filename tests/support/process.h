@@ -51,6 +51,10 @@ class Process {
   std::optional<ProcessEnd> end_;
 };
 
+// The value after `key` in the first line of `output` that holds `mark`; empty when there is none
+// yet, or it is not whole.
+std::string Logged(const std::string& output, const std::string& mark, const std::string& key);
+
 // Runs to its end (at most a minute) and answers how it ended; its output goes to `output` when
 // given.
 ProcessEnd RunProcess(const std::vector<std::string>& arguments, const std::string& output_path,

@@ -109,4 +109,7 @@ class TestBackend {
   std::thread acceptor_;
 };
 
+// Whether an echo at the far end answers.
+inline bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
+
 }  // namespace signet::test

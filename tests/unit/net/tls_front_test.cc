@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "ca/crypto/digest.h"
+#include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/net/tls_peers.h"
 
@@ -69,17 +70,7 @@ Bytes ReadToEnd(int fd) {
   return all;
 }
 
-// Whether `happens` within patience, asked again and again: for counters that other threads move.
-template <class Condition>
-bool Eventually(Condition happens) {
-  const SystemClock clock;
-  const SteadyTime end = clock.SteadyNow() + kPatience;
-  while (!happens()) {
-    if (clock.SteadyNow() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
+using test::Eventually;
 
 // A front on loopback with a dialer beside it; the connections it accepts wait in a queue.
 struct FrontWorld {

@@ -12,7 +12,7 @@ constexpr const char* kBatch = "spiffe://example.org/batch";
 constexpr const char* kWeb = "spiffe://example.org/web";
 constexpr const char* kBoth = "{ids: ['spiffe://example.org/shop', 'spiffe://example.org/batch']}";
 
-bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
+using test::Talks;
 
 TEST_CASE("a reload cuts the connections it forbids and leaves the others alone") {
   TestBackend backend(TestBackend::Echo);
@@ -41,28 +41,8 @@ TEST_CASE("no connection outlives a revoke, whenever in its life the rules chang
   const auto open = world.Read(InboundYaml(backend.address(), kBoth));
   const auto closed =
       world.Read(InboundYaml(backend.address(), "{id: 'spiffe://example.org/shop'}"));
-  const auto svid = world.root.Issue(kBatch);
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> callers;
-  std::atomic<int> served{0};
-  for (int i = 0; i < 3; ++i)
-    callers.emplace_back([&] {
-      const auto context = test::TrustingContext(svid);
-      const auto address = *world.proxy->ListenAddress(Direction::kInbound, "web");
-      while (!stop) {
-        StreamClient caller = StreamClient::Connect(address, context);
-        if (caller.end() == StreamEnd::kOpen && Talks(caller)) ++served;
-      }
-    });
-  for (int i = 0; i < 30; ++i) {
-    REQUIRE(world.proxy->Apply(open));
-    const int before = served;
-    REQUIRE(World::Eventually([&] { return served > before; }));
-    REQUIRE(world.proxy->Apply(closed));
-    CHECK(world.Active() == 0);
-  }
-  stop = true;
-  for (std::thread& each : callers) each.join();
+  world.ExpectNoneOutlives(
+      kBatch, [&] { CHECK(world.proxy->Apply(open)); }, [&] { CHECK(world.proxy->Apply(closed)); });
 }
 
 TEST_CASE("a reload may add, change and remove listeners without touching the others") {

@@ -4,14 +4,18 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/metrics.h"
 #include "proxy/proxy.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/stream_client.h"
 #include "tests/support/temp_dir.h"
@@ -104,12 +108,34 @@ class World {
   // A condition another thread brings about.
   template <class Condition>
   static bool Eventually(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + test::kPatience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return test::Eventually(std::move(condition));
+  }
+  // Callers with `id` come and go all the time while thirty times `allow` lets them in and `forbid`
+  // shuts them out: none may be connected when `forbid` returns.
+  void ExpectNoneOutlives(const std::string& id, const std::function<void()>& allow,
+                          const std::function<void()>& forbid) {
+    const auto svid = root.Issue(id);
+    std::atomic<bool> stop{false};
+    std::atomic<int> served{0};
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 3; ++i)
+      callers.emplace_back([&] {
+        const auto context = test::TrustingContext(svid);
+        const auto address = *proxy->ListenAddress(Direction::kInbound, "web");
+        while (!stop) {
+          StreamClient caller = StreamClient::Connect(address, context);
+          if (caller.end() == StreamEnd::kOpen && test::Talks(caller)) ++served;
+        }
+      });
+    for (int i = 0; i < 30; ++i) {
+      allow();
+      const int before = served;
+      CHECK(Eventually([&] { return served > before; }));
+      forbid();
+      CHECK(Active() == 0);
     }
-    return true;
+    stop = true;
+    for (std::thread& each : callers) each.join();
   }
   // Moves the clock, and wakes the one worker with a connection that comes to nothing.
   void Advance(Duration by, const std::string& listener = "web",

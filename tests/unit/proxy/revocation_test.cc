@@ -16,7 +16,7 @@ constexpr const char* kShop = "spiffe://example.org/shop";
 constexpr const char* kBatch = "spiffe://example.org/batch";
 constexpr const char* kWeb = "spiffe://example.org/web";
 
-bool Talks(StreamClient& stream) { return stream.Send("x") && stream.Receive(1) == "x"; }
+using test::Talks;
 
 DenialSetPtr Denying(DenialKind kind, const std::string& subject, std::int64_t until = 0) {
   Denial denial;
@@ -113,30 +113,10 @@ TEST_CASE("attack 24: no connection outlives a denial, whenever in its life it c
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()), 2);
   world.Become(kWeb);
-  const auto svid = world.root.Issue(kBatch);
   const DenialSetPtr denied = Denying(DenialKind::kSpiffeId, kBatch);
   const DenialSetPtr nobody = DenialSet::Create({});
-  std::atomic<bool> stop{false};
-  std::atomic<int> served{0};
-  std::vector<std::thread> callers;
-  for (int i = 0; i < 3; ++i)
-    callers.emplace_back([&] {
-      const auto context = test::TrustingContext(svid);
-      const auto address = *world.proxy->ListenAddress(Direction::kInbound, "web");
-      while (!stop) {
-        StreamClient caller = StreamClient::Connect(address, context);
-        if (caller.end() == StreamEnd::kOpen && Talks(caller)) ++served;
-      }
-    });
-  for (int i = 0; i < 30; ++i) {
-    world.proxy->Deny(nobody);
-    const int before = served;
-    REQUIRE(World::Eventually([&] { return served > before; }));
-    world.proxy->Deny(denied);
-    CHECK(world.Active() == 0);
-  }
-  stop = true;
-  for (std::thread& each : callers) each.join();
+  world.ExpectNoneOutlives(
+      kBatch, [&] { world.proxy->Deny(nobody); }, [&] { world.proxy->Deny(denied); });
 }
 
 TEST_CASE("a connection outlives the peer's SVID by the grace that is configured, and no more") {
