@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/files/renewal_action.h"
+#include "files/renewal_action.h"
 
 namespace signet::agent {
 namespace {
@@ -60,7 +60,7 @@ Agent::Agent(const AgentConfig& config, AgentWorld world, Stores stores)
       jwts_(cache_, jwt_issuer_, world.clock, world.metrics),
       files_({cache_, [this](const std::vector<std::string>& ids) { minter_.Want(ids); }, interest_,
               world.clock, world.random, world.log, world.metrics},
-             config.files, RunAction),
+             config.files, files::RunAction),
       reporter_({*state_, cache_, cache_store_, minter_, sync_, jwts_,
                  [this] { return attestors_.Records(); }, [this] { return files_.Problems(); },
                  world.clock},

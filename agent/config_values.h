@@ -3,11 +3,10 @@
 
 #include <sys/types.h>
 
+#include "base/account.h"
 #include "base/config.h"
 
 namespace signet::agent {
-
-enum class AccountKind { kUser, kGroup };
 
 // A name, or a number, of a user or group of this system; -1 when absent, or reported.
 int ReadAccount(ConfigMap* map, const char* key, AccountKind kind);

@@ -1,6 +1,7 @@
 #include "agent/attest/node_keeper.h"
 
 #include <algorithm>
+#include "agent/cache/renewal.h"
 
 #include "ca/x509/request.h"
 

@@ -18,7 +18,7 @@
 #include "agent/attest/node_authority.h"
 #include "agent/attest/node_state.h"
 #include "agent/attest/trust.h"
-#include "agent/cache/renewal.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/metrics.h"
 

@@ -20,6 +20,8 @@
 
 #include "agent/cache/renewal.h"
 #include "agent/cache/snapshot.h"
+#include "base/backoff.h"
+#include "base/random.h"
 
 namespace signet::agent {
 

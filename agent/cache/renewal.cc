@@ -1,7 +1,5 @@
 #include "agent/cache/renewal.h"
 
-#include <algorithm>
-
 namespace signet::agent {
 namespace {
 
@@ -29,13 +27,6 @@ WallTime RenewalOfNew(WallTime not_before, WallTime not_after, WallTime now,
                       const ca::Sha256Digest& fingerprint) {
   const WallTime planned = RenewalTime(not_before, not_after, fingerprint);
   return planned > now ? planned : not_after - Left(Seconds(not_after - now) / 2, fingerprint);
-}
-
-Duration DrawBackoff(unsigned failures, const BackoffPolicy& policy, Random& random) {
-  const double doublings = static_cast<double>(1ULL << std::min(failures, 30U));
-  const double bound =
-      std::min(Seconds(policy.most).count(), Seconds(policy.first).count() * doublings);
-  return std::chrono::duration_cast<Duration>(Seconds(bound * random.Unit()));
 }
 
 }  // namespace signet::agent

@@ -1,9 +1,7 @@
-// When to renew what expires, and how long to wait after a failure. Pure: time and randomness in,
-// time out.
+// When to renew what expires. Pure: time in, time out.
 #pragma once
 
 #include "base/clock.h"
-#include "base/random.h"
 #include "ca/crypto/digest.h"
 
 namespace signet::agent {
@@ -19,13 +17,5 @@ WallTime RenewalTime(WallTime not_before, WallTime not_after, const ca::Sha256Di
 // in a busy loop.
 WallTime RenewalOfNew(WallTime not_before, WallTime not_after, WallTime now,
                       const ca::Sha256Digest& fingerprint);
-
-struct BackoffPolicy {
-  Duration first = std::chrono::milliseconds(250);
-  Duration most = std::chrono::seconds(30);
-};
-// Full jitter: uniform between zero and min(most, first * 2^failures). `failures` counts those
-// before this one.
-Duration DrawBackoff(unsigned failures, const BackoffPolicy& policy, Random& random);
 
 }  // namespace signet::agent

@@ -1,6 +1,5 @@
 #include "agent/files/file_content.h"
 
-#include "ca/crypto/pem.h"
 #include "ca/x509/certificate.h"
 
 namespace signet::agent {
@@ -25,25 +24,19 @@ const HeldEntry* FindHeld(const Snapshot& snapshot, const identity::SpiffeId& id
   return found;
 }
 
-SecretBytes Joined(const SecretBytes& first, std::string_view second) {
-  SecretBytes joined(first.size() + second.size());
-  const auto to = joined.mutable_view();
-  std::copy(first.view().begin(), first.view().end(), to.begin());
-  std::copy(second.begin(), second.end(), to.begin() + static_cast<std::ptrdiff_t>(first.size()));
-  return joined;
-}
-
-std::string BundlePem(const Snapshot& snapshot, const AuthorizedEntry& entry, bool federated) {
-  std::string pem;
+std::vector<ca::Certificate> Roots(const Snapshot& snapshot, const AuthorizedEntry& entry,
+                                   bool federated) {
+  std::vector<ca::Certificate> roots;
   const auto add = [&](const identity::TrustDomain& name) {
-    if (const BundlePtr bundle = snapshot.FindBundle(name))
-      pem += ca::ToPem(bundle->bundle.X509Roots());
+    const BundlePtr bundle = snapshot.FindBundle(name);
+    if (!bundle) return;
+    for (ca::Certificate& root : bundle->bundle.X509Roots()) roots.push_back(std::move(root));
   };
   add(snapshot.trust_domain);
-  if (!federated) return pem;
+  if (!federated) return roots;
   for (const identity::TrustDomain& name : entry.federates_with)
     if (name != snapshot.trust_domain) add(name);
-  return pem;
+  return roots;
 }
 
 }  // namespace
@@ -57,18 +50,10 @@ FilePlan PlanFiles(const Snapshot& snapshot, const FileSetOptions& options, Wall
     return Missing("its SVID is not minted yet", held->entry);
   const auto chain = ca::ParseConcatenatedDer(held->svid->ChainDer(), kMostCertificates);
   if (!chain) return Missing(chain.error().Message(), held->entry);
-  const std::string certificate = ca::ToPem(*chain);
-  const SecretBytes key = ca::Pkcs8ToPem(held->svid->key);
+  const auto roots = Roots(snapshot, *held->entry, options.federated);
   FilePlan plan;
   plan.entry = held->entry;
-  const auto add = [&](const std::string& path, SecretBytes content, const FileAccess& access) {
-    if (!path.empty()) plan.files.push_back({path, std::move(content), access});
-  };
-  add(options.bundle, SecretBytes(AsBytes(BundlePem(snapshot, *held->entry, options.federated))),
-      options.open);
-  add(options.combined, Joined(key, certificate), options.secret);
-  add(options.key, SecretBytes(key.view()), options.secret);
-  add(options.certificate, SecretBytes(AsBytes(certificate)), options.open);
+  plan.files = files::PlanFiles(options.files, {*chain, held->svid->key, roots});
   return plan;
 }
 

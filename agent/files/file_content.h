@@ -8,19 +8,11 @@
 
 #include "agent/cache/snapshot.h"
 #include "agent/files/file_options.h"
-#include "base/bytes.h"
 
 namespace signet::agent {
 
-struct PlannedFile {
-  std::string path;
-  SecretBytes content;
-  FileAccess access;
-};
-
 struct FilePlan {
-  // In the order they are to be written: what a key belongs to comes after it.
-  std::vector<PlannedFile> files;
+  std::vector<files::PlannedFile> files;
   std::string missing;  // why there are none now; empty: there are
   EntryPtr entry;       // whose SVID it is; null: there is none
 };

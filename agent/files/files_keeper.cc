@@ -1,45 +1,24 @@
 #include "agent/files/files_keeper.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <utility>
-
-#include "base/file.h"
 
 namespace signet::agent {
 namespace {
 
-constexpr std::size_t kLargestFile = std::size_t{1} << 20;
 constexpr BackoffPolicy kBackoff{std::chrono::seconds(1), std::chrono::minutes(1)};
-
-// Whether the file is as planned, content and access.
-bool IsThere(const PlannedFile& file) {
-  struct stat found{};
-  if (lstat(file.path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
-  const FileAccess& access = file.access;
-  if ((found.st_mode & 07777) != access.mode ||
-      (access.owner >= 0 && found.st_uid != static_cast<uid_t>(access.owner)) ||
-      (access.group >= 0 && found.st_gid != static_cast<gid_t>(access.group)))
-    return false;
-  auto content = ReadFile(file.path, kLargestFile);
-  if (!content) return false;
-  const bool equal = Equal(*content, file.content.view());
-  WipeBytes(*content);
-  return equal;
-}
 
 }  // namespace
 
 FilesKeeper::FilesKeeper(FilesParts parts, std::vector<FileSetOptions> sets, Actor act)
     : parts_(std::move(parts)),
-      act_(std::move(act)),
       written_(parts_.metrics.Counter("signet_agent_files_written_total",
                                       "Files written for programs that know no SPIFFE")),
-      failed_(parts_.metrics.Counter("signet_agent_file_failures_total",
-                                     "Times files could not be written, or their reader not told")),
-      sets_(sets.size()) {
-  for (std::size_t i = 0; i < sets.size(); ++i) sets_[i].options = std::move(sets[i]);
+      failed_(
+          parts_.metrics.Counter("signet_agent_file_failures_total",
+                                 "Times files could not be written, or their reader not told")) {
+  for (FileSetOptions& options : sets)
+    sets_.push_back(Set{std::move(options), files::FileSetWriter(act), {}, {}, 0, {}, {}});
 }
 
 FilesKeeper::~FilesKeeper() { Stop(); }
@@ -107,17 +86,12 @@ void FilesKeeper::Visit(Set* set, const Snapshot& snapshot) {
 }
 
 Status FilesKeeper::Bring(Set* set, const FilePlan& plan) {
-  for (const PlannedFile& file : plan.files) {
-    if (IsThere(file)) continue;
-    set->told = false;
-    SIGNET_RETURN_IF_ERROR(WriteOwnedFileAtomically(file.path, file.content.view(), file.access));
-    written_.Add();
-    parts_.log.Info("file written",
-                    {{"path", file.path}, {"spiffe_id", set->options.spiffe_id.ToString()}});
-  }
-  if (!set->told) SIGNET_RETURN_IF_ERROR(act_(set->options.action));
-  set->told = true;
-  return {};
+  return set->writer.Bring(
+      plan.files, set->options.files.action, [&](const files::PlannedFile& file) {
+        written_.Add();
+        parts_.log.Info("file written",
+                        {{"path", file.path}, {"spiffe_id", set->options.spiffe_id.ToString()}});
+      });
 }
 
 void FilesKeeper::Settle(Set* set, const Status& done) {

@@ -18,9 +18,9 @@
 
 #include "agent/cache/cache.h"
 #include "agent/cache/interest.h"
-#include "agent/cache/renewal.h"
 #include "agent/files/file_content.h"
 #include "agent/files/file_options.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -39,8 +39,7 @@ struct FilesParts {
 
 class FilesKeeper {
  public:
-  // Tells a program; RunAction() in programs.
-  using Actor = std::function<Status(const RenewalAction&)>;
+  using Actor = files::FileSetWriter::Actor;
 
   FilesKeeper(FilesParts parts, std::vector<FileSetOptions> sets, Actor act);
   ~FilesKeeper();
@@ -60,11 +59,9 @@ class FilesKeeper {
  private:
   struct Set {
     FileSetOptions options;
+    files::FileSetWriter writer;
     Interest::Handle interest;  // its SVID is in use
     EntryPtr entry;             // that `interest` is of
-    // The program knows what is in the files. Not so at the start: what was written before a crash
-    // may not have been told.
-    bool told = false;
     unsigned failures = 0;
     SteadyTime retry_at{};
     std::string problem;  // guarded by mutex_
@@ -77,7 +74,6 @@ class FilesKeeper {
   void Loop();
 
   const FilesParts parts_;
-  const Actor act_;
   Counter& written_;
   Counter& failed_;
   std::vector<Set> sets_;  // of the thread, but for the problems

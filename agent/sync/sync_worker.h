@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "agent/cache/cache.h"
-#include "agent/cache/renewal.h"
 #include "agent/revocation/denial_board.h"
 #include "agent/sync/server_link.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/metrics.h"
 

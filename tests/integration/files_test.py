@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -126,7 +127,7 @@ class Files(unittest.TestCase):
                       self.signet("token", "create").strip(), files)
         self.addCleanup(agent.stop)
         agent.wait_ready()
-        node = json.loads(self.signet("agent", "list", "-o", "json"))[0]["id"]
+        node = self.node()
         for entry in files:
             self.signet("entry", "create", "--spiffe-id", entry["spiffe_id"], "--parent-id", node, "--selector",
                         "unix:uid:4000000", "--ttl", "8s")
@@ -134,6 +135,23 @@ class Files(unittest.TestCase):
             for kind in ("certificate", "key", "combined", "bundle"):
                 if kind in entry:
                     until(lambda path=entry[kind]: os.path.exists(path), "written: " + entry[kind])
+        return agent
+
+    def node(self):
+        return json.loads(self.signet("agent", "list", "-o", "json"))[0]["id"]
+
+    def workload_files(self, *arguments, **how):
+        """signet svid files, as a workload of the started agent."""
+        command = [os.path.join(ARGUMENTS.bin, "signet"), "svid", "files", "--agent-socket", self.agent.socket,
+                   *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+                              check=False, **how)
+
+    def start_bare_agent(self):
+        """An agent whose configuration names no files, with an SVID for the processes of this user."""
+        self.agent = self.start_agent([])
+        self.signet("entry", "create", "--spiffe-id", "spiffe://example.org/web", "--parent-id", self.node(), "--selector",
+                    f"unix:uid:{os.geteuid()}", "--ttl", "8s")
 
     def client_context(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -159,16 +177,63 @@ class Files(unittest.TestCase):
             time.sleep(0.01)
         return seen
 
+    def reload_nginx(self):
+        """Before nginx runs there is nothing to reload."""
+        return ["/bin/sh", "-c", f"[ ! -e {self.folder}/nginx.pid ] || "
+                                 f"exec {NGINX} -c {self.at('nginx.conf')} -s reload"]
+
     def test_nginx_serves_each_new_certificate_without_a_failed_request(self):
-        config = self.at("nginx.conf")
-        pathlib.Path(config).write_text(NGINX_CONFIG.format(folder=self.folder), encoding="utf-8")
         self.start_agent([
             {"spiffe_id": "spiffe://example.org/web", "certificate": self.at("web.pem"), "key": self.at("web.key"),
-             "bundle": self.at("web-bundle.pem"),
-             # Before nginx runs there is nothing to reload.
-             "on_renewal": {"command": ["/bin/sh", "-c", f"[ ! -e {self.folder}/nginx.pid ] || "
-                                        f"exec {NGINX} -c {config} -s reload"]}},
+             "bundle": self.at("web-bundle.pem"), "on_renewal": {"command": self.reload_nginx()}},
             self.client_files()])
+        self.check_nginx()
+
+    def test_a_workload_keeps_nginx_fresh_by_the_command_line_alone(self):
+        self.start_bare_agent()
+        keeper = Program(self.folder, "keeper", [
+            os.path.join(ARGUMENTS.bin, "signet"), "svid", "files", "--watch", "-o", "json", "--agent-socket",
+            self.agent.socket, "--certificate", self.at("web.pem"), "--key", self.at("web.key"), "--bundle",
+            self.at("web-bundle.pem"), "--combined", self.at("client.pem"), "--", *self.reload_nginx()])
+        self.addCleanup(keeper.stop)
+        until(lambda: os.path.exists(self.at("web.pem")), "written: web.pem")
+        shutil.copy(self.at("web-bundle.pem"), self.at("client-bundle.pem"))
+        self.check_nginx()
+        # The agent is killed: what is on disk stays, and goes on being renewed when there is an agent again.
+        lines = [json.loads(line) for line in keeper.text().splitlines() if line.startswith("{")]
+        self.assertGreaterEqual(len({line["serial"] for line in lines}), ROTATIONS, keeper.text())
+        self.agent.stop(signal.SIGKILL)
+        before = pathlib.Path(self.at("web.pem")).read_bytes()
+        self.agent.restart()
+        until(lambda: pathlib.Path(self.at("web.pem")).read_bytes() != before, "renewed")
+        self.assertIsNone(keeper.process.poll(), keeper.text())
+
+    def test_files_are_written_once_and_what_cannot_be_has_its_exit_code(self):
+        places = ["--certificate", self.at("c.pem"), "--key", self.at("k.pem")]
+        nobody = subprocess.run([os.path.join(ARGUMENTS.bin, "signet"), "svid", "files", "--agent-socket",
+                                 self.at("none.sock"), *places], check=False, stderr=subprocess.PIPE)
+        self.assertEqual(nobody.returncode, 3)
+        self.start_bare_agent()
+        until(lambda: self.workload_files(*places).returncode == 0, "granted")
+        self.assertEqual(os.stat(self.at("k.pem")).st_mode & 0o777, 0o600)
+        again = self.workload_files(*places, "--mode", "0640", "--bundle", self.at("b.pem"), "-o", "json")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        told = json.loads(again.stdout)
+        self.assertEqual(told["spiffe_id"], "spiffe://example.org/web")
+        self.assertIn(self.at("c.pem"), told["written"])  # its mode is another one
+        self.assertEqual(os.stat(self.at("b.pem")).st_mode & 0o777, 0o640)
+        shown = subprocess.run(["openssl", "verify", "-CAfile", self.at("b.pem"), "-untrusted", self.at("c.pem"),
+                                self.at("c.pem")], check=False, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(shown.returncode, 0, shown.stdout)
+        for wrong, code in ((["--spiffe-id", "spiffe://example.org/other"], 4), (["--key-mode", "0644"], 2),
+                            (["--signal", "HUP"], 2), (["--owner", "nobody-of-that-name"], 2),
+                            (["--", "/bin/false"], 3), (["--", "no-path"], 2)):
+            with self.subTest(wrong):
+                self.assertEqual(self.workload_files(*places, *wrong).returncode, code)
+
+    def check_nginx(self):
+        config = self.at("nginx.conf")
+        pathlib.Path(config).write_text(NGINX_CONFIG.format(folder=self.folder), encoding="utf-8")
         self.assertEqual(os.stat(self.at("web.key")).st_mode & 0o777, 0o600)
         nginx = Program(self.folder, "nginx", [NGINX, "-c", config])
         self.addCleanup(nginx.stop)

@@ -6,6 +6,7 @@
 #include "tools/ctl/completion.h"
 #include "tools/ctl/policy_commands.h"
 #include "tools/ctl/proxy_commands.h"
+#include "tools/ctl/svid_commands.h"
 
 namespace signet::ctl {
 namespace {
@@ -24,6 +25,7 @@ constexpr const char* kFooter = R"(Examples:
   signet audit list --event entry --since 24h
   signet certificate find 3f2a…
   signet x509 fetch --agent-socket /run/signet/agent/api.sock --write ./svid
+  signet svid files --watch --certificate cert.pem --key key.pem --bundle bundle.pem
   signet jwt fetch --audience api
   signet proxy tap --status 5xx
   signet policy test rules.yaml --junit report.xml
@@ -539,6 +541,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddRevokeCommands(&app, &parsed);
   AddPolicyCommands(&app, &parsed.session, &parsed.exit_code);
   AddProxyCommands(&app, &parsed.session, &parsed.exit_code);
+  AddSvidFileCommands(&app, &parsed.session, &parsed.exit_code, parsed.fetch.agent_socket);
   AddTrustCommands(&app, &parsed);
   AddFederationCommands(&app, &parsed);
   AddAuditCommands(&app, &parsed);

@@ -41,7 +41,7 @@ int PrintCompletion(const CLI::App& app, Shell shell) {
 {}  esac
   case ${{COMP_WORDS[COMP_CWORD-1]}} in
     -o|--output) words='text json' ;;
-    --socket|--agent-socket|--write|--bundle|--file) COMPREPLY=($(compgen -f -- "$current")); return ;;
+    --socket|--agent-socket|--write|--bundle|--file|--certificate|--key|--combined|--pid-file) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}

@@ -1,5 +1,7 @@
 #include "tools/ctl/x509_response.h"
 
+#include <map>
+
 #include "identity/svid/x509_svid.h"
 
 namespace signet::ctl {
@@ -28,9 +30,14 @@ Result<std::vector<Svid>> ReadX509Response(const X509SVIDResponse& response) {
     svids.push_back(std::move(svid));
   }
   if (svids.empty()) return Malformed("the agent sent an answer without an SVID");
-  for (const auto& [name, bundle] : response.federated_bundles())
-    if (auto parsed = ca::ParseConcatenatedDer(AsBytes(bundle), kMaxAuthorities); !parsed)
-      return Malformed("bundle of " + name + ": " + parsed.error().Message());
+  const std::map<std::string, std::string> others(response.federated_bundles().begin(),
+                                                  response.federated_bundles().end());
+  for (const auto& [name, bundle] : others) {
+    const auto parsed = ca::ParseConcatenatedDer(AsBytes(bundle), kMaxAuthorities);
+    if (!parsed) return Malformed("bundle of " + name + ": " + parsed.error().Message());
+    for (Svid& svid : svids)
+      svid.federated.insert(svid.federated.end(), parsed->begin(), parsed->end());
+  }
   return svids;
 }
 

@@ -17,6 +17,7 @@ struct Svid {
   ca::Chain chain;
   SecretBytes key;  // PKCS#8 DER
   std::vector<ca::Certificate> bundle;
+  std::vector<ca::Certificate> federated;  // of other trust domains, in the order of their names
   std::string hint;
 };
 

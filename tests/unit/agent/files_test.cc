@@ -8,7 +8,6 @@
 #include <fstream>
 
 #include "agent/files/files_keeper.h"
-#include "agent/files/renewal_action.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tools.h"
@@ -29,10 +28,10 @@ namespace {
 struct World {
   World() {
     options.spiffe_id = web.spiffe_id;
-    options.certificate = dir.File("cert.pem");
-    options.key = dir.File("key.pem");
-    options.combined = dir.File("both.pem");
-    options.bundle = dir.File("bundle.pem");
+    options.files.certificate = dir.File("cert.pem");
+    options.files.key = dir.File("key.pem");
+    options.files.combined = dir.File("both.pem");
+    options.files.bundle = dir.File("bundle.pem");
     web.federates_with = {other.trust_domain()};
   }
   void Hold(std::vector<AuthorizedEntry> entries) {
@@ -50,7 +49,7 @@ struct World {
               cache,
               [this](const auto& ids) { wanted.insert(wanted.end(), ids.begin(), ids.end()); },
               interest, clock, random, log, metrics},
-          std::vector<FileSetOptions>{options}, [this](const RenewalAction&) {
+          std::vector<FileSetOptions>{options}, [this](const files::RenewalAction&) {
             ++told;
             return answer;
           });
@@ -99,22 +98,22 @@ TEST_CASE("files hold the SVID's chain, its key and the bundle, each for its rea
   CHECK_FALSE(world.Keeper().RunOnce());
   CHECK(world.told == 1);
   CHECK(world.Keeper().Problems().empty());
-  const std::string certificate = ReadText(world.options.certificate);
+  const std::string certificate = ReadText(world.options.files.certificate);
   const auto chain = ca::ParsePem(certificate, 10);
   REQUIRE(chain);
   CHECK(chain->front().fingerprint() == svid->fingerprint);
-  const std::string key = ReadText(world.options.key);
+  const std::string key = ReadText(world.options.files.key);
   CHECK(key.starts_with("-----BEGIN PRIVATE KEY-----\n"));
-  CHECK(ReadText(world.options.combined) == key + certificate);
-  CHECK(ReadText(world.options.bundle) == ca::ToPem(world.own.root()));
-  for (const std::string& path : {world.options.key, world.options.combined})
+  CHECK(ReadText(world.options.files.combined) == key + certificate);
+  CHECK(ReadText(world.options.files.bundle) == ca::ToPem(world.own.root()));
+  for (const std::string& path : {world.options.files.key, world.options.files.combined})
     CHECK(ModeOf(path) == 0600);
-  for (const std::string& path : {world.options.certificate, world.options.bundle})
+  for (const std::string& path : {world.options.files.certificate, world.options.files.bundle})
     CHECK(ModeOf(path) == 0644);
   // The key is the certificate's: another program says so.
-  CHECK(signet::test::Openssl(world.dir,
-                              {"x509", "-in", world.options.certificate, "-noout", "-pubkey"}) ==
-        signet::test::Openssl(world.dir, {"pkey", "-in", world.options.key, "-pubout"}));
+  CHECK(signet::test::Openssl(
+            world.dir, {"x509", "-in", world.options.files.certificate, "-noout", "-pubkey"}) ==
+        signet::test::Openssl(world.dir, {"pkey", "-in", world.options.files.key, "-pubout"}));
 }
 
 TEST_CASE("files are written when what they hold changed, and the program is told once") {
@@ -123,23 +122,23 @@ TEST_CASE("files are written when what they hold changed, and the program is tol
   world.Hold({world.web});
   world.Mint();
   world.Keeper().RunOnce();
-  CHECK(ReadText(world.options.bundle) ==
+  CHECK(ReadText(world.options.files.bundle) ==
         ca::ToPem(world.own.root()) + ca::ToPem(world.other.root()));
   world.Keeper().RunOnce();
   world.Hold({world.web, Entry("x", "/x", {"unix:uid:2"})});
   world.Keeper().RunOnce();
   CHECK(world.told == 1);
-  const std::string before = ReadText(world.options.certificate);
+  const std::string before = ReadText(world.options.files.certificate);
   world.Mint();
   world.Keeper().RunOnce();
-  CHECK(ReadText(world.options.certificate) != before);
+  CHECK(ReadText(world.options.files.certificate) != before);
   CHECK(world.told == 2);
   // Somebody broke one: it is mended.
-  WriteText(world.options.key, "broken", 0600);
-  REQUIRE(chmod(world.options.bundle.c_str(), 0666) == 0);
+  WriteText(world.options.files.key, "broken", 0600);
+  REQUIRE(chmod(world.options.files.bundle.c_str(), 0666) == 0);
   world.Keeper().RunOnce();
-  CHECK(ReadText(world.options.key).starts_with("-----BEGIN"));
-  CHECK(ModeOf(world.options.bundle) == 0644);
+  CHECK(ReadText(world.options.files.key).starts_with("-----BEGIN"));
+  CHECK(ModeOf(world.options.files.bundle) == 0644);
   CHECK(world.told == 3);
 }
 
@@ -148,10 +147,10 @@ TEST_CASE("a symbolic link in a file's place is replaced, not followed") {
   world.Hold({world.web});
   world.Mint();
   WriteText(world.dir.File("victim"), "untouched");
-  REQUIRE(symlink(world.dir.File("victim").c_str(), world.options.key.c_str()) == 0);
+  REQUIRE(symlink(world.dir.File("victim").c_str(), world.options.files.key.c_str()) == 0);
   world.Keeper().RunOnce();
   CHECK(ReadText(world.dir.File("victim")) == "untouched");
-  CHECK(ModeOf(world.options.key) == 0600);
+  CHECK(ModeOf(world.options.files.key) == 0600);
 }
 
 TEST_CASE("files have their owner and group") {
@@ -160,12 +159,12 @@ TEST_CASE("files have their owner and group") {
     return;
   }
   World world;
-  world.options.secret = {65534, 65533, 0640};
+  world.options.files.secret = {65534, 65533, 0640};
   world.Hold({world.web});
   world.Mint();
   world.Keeper().RunOnce();
   struct stat found{};
-  REQUIRE(lstat(world.options.key.c_str(), &found) == 0);
+  REQUIRE(lstat(world.options.files.key.c_str(), &found) == 0);
   CHECK(found.st_uid == 65534);
   CHECK(found.st_gid == 65533);
   CHECK((found.st_mode & 07777) == 0640);
@@ -189,7 +188,7 @@ TEST_CASE("an SVID that is not there is asked for, and files without one are lef
   CHECK(world.interest.InUse(world.cache.Current()->entries, world.clock.Now()).contains("web"));
   world.Hold({});
   world.Keeper().RunOnce();
-  CHECK(ReadText(world.options.key).starts_with("-----BEGIN"));
+  CHECK(ReadText(world.options.files.key).starts_with("-----BEGIN"));
   CHECK(world.Keeper().Problems().size() == 1);
   CHECK(world.interest.InUse(world.cache.Current()->entries, world.clock.Now()).empty());
 }
@@ -215,7 +214,7 @@ TEST_CASE("an expired SVID, one of an expired entry, and a stored one are not wr
 
 TEST_CASE("what fails is said and tried again, later and later; it is told when it works") {
   World world;
-  world.options.certificate = world.dir.File("none/cert.pem");
+  world.options.files.certificate = world.dir.File("none/cert.pem");
   world.Hold({world.web});
   world.Mint();
   const auto nap = world.Keeper().RunOnce();
@@ -228,7 +227,7 @@ TEST_CASE("what fails is said and tried again, later and later; it is told when 
   world.Keeper().RunOnce();
   CHECK(world.told == 0);  // not before its time
   world.clock.Advance(*nap);
-  world.answer = Fail(Code::kUnavailable, kActionFailed, "exit code 1");
+  world.answer = Fail(Code::kUnavailable, files::kActionFailed, "exit code 1");
   CHECK(world.Keeper().RunOnce());
   CHECK(world.told == 1);
   world.clock.Advance(10min);
@@ -236,44 +235,6 @@ TEST_CASE("what fails is said and tried again, later and later; it is told when 
   CHECK_FALSE(world.Keeper().RunOnce());
   CHECK(world.told == 2);  // though no file changed since
   CHECK(world.Keeper().Problems().empty());
-}
-
-TEST_CASE("a command is run without a shell, and judged by how it ends") {
-  const TempDir dir;
-  const std::string told = dir.File("told");
-  RenewalAction action;
-  action.command = {"/usr/bin/touch", told + " ; false"};
-  CHECK(RunAction(action));
-  CHECK(access((told + " ; false").c_str(), F_OK) == 0);
-  action.command = {"/bin/false"};
-  CHECK(RunAction(action).error().detail == "/bin/false: exit code 1");
-  action.command = {"/bin/sh", "-c", "kill -9 $$"};
-  CHECK(RunAction(action).error().detail == "/bin/sh: signal 9");
-  action.command = {dir.File("none")};
-  CHECK(RunAction(action).error().reason == kActionFailed);
-  action.command = {"/bin/sh", "-c", "sleep 1000 & sleep 1000"};
-  action.timeout = 50ms;
-  CHECK(RunAction(action).error().detail.find("not done within") != std::string::npos);
-  CHECK(RunAction(RenewalAction()));
-}
-
-TEST_CASE("a signal goes to the process of the pid file, and to nobody when that says nothing") {
-  const TempDir dir;
-  RenewalAction action;
-  action.signal = SIGUSR2;
-  action.pid_file = dir.File("pid");
-  CHECK_FALSE(RunAction(action));
-  signet::test::Process sleeper({"/bin/sleep", "1000"}, dir.File("out"));
-  WriteText(action.pid_file, std::to_string(sleeper.pid()) + "\n/and/more\n");
-  CHECK(RunAction(action));
-  const auto end = sleeper.Wait(20s);
-  REQUIRE(end);
-  CHECK(end->signal == SIGUSR2);
-  for (const char* text : {"", "x", "-5", "0", "1", "12 34", "99999999999"}) {
-    INFO(text);
-    WriteText(action.pid_file, text);
-    CHECK_FALSE(RunAction(action));
-  }
 }
 
 TEST_CASE("sets of files are read from the configuration") {
@@ -297,13 +258,14 @@ files:
   REQUIRE(sets.size() == 2);
   CHECK(sets[0].spiffe_id.ToString() == "spiffe://example.org/web");
   CHECK(sets[0].federated);
-  CHECK(sets[0].secret.owner == 65534);
-  CHECK(sets[0].secret.mode == 0640);
-  CHECK(sets[0].open.mode == 0644);
-  CHECK(sets[0].action.command == std::vector<std::string>{"/usr/sbin/nginx", "-s", "reload"});
-  CHECK(sets[0].action.timeout == 5s);
-  CHECK(sets[1].combined == "/t/db.pem");
-  CHECK(sets[1].action.signal == SIGHUP);
+  CHECK(sets[0].files.secret.owner == 65534);
+  CHECK(sets[0].files.secret.mode == 0640);
+  CHECK(sets[0].files.open.mode == 0644);
+  CHECK(sets[0].files.action.command ==
+        std::vector<std::string>{"/usr/sbin/nginx", "-s", "reload"});
+  CHECK(sets[0].files.action.timeout == 5s);
+  CHECK(sets[1].files.combined == "/t/db.pem");
+  CHECK(sets[1].files.action.signal == SIGHUP);
 }
 
 TEST_CASE("sets of files that cannot be kept are problems, with their lines") {

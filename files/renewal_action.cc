@@ -1,4 +1,4 @@
-#include "agent/files/renewal_action.h"
+#include "files/renewal_action.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -8,17 +8,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <utility>
 
 #include "base/file.h"
-#include "net/peer_credentials.h"
 
-namespace signet::agent {
+namespace signet::files {
 namespace {
 
 constexpr std::size_t kLongestPidFile = 4096;  // PostgreSQL's has more lines
+constexpr std::size_t kMostArguments = 64;
+
+constexpr std::array<std::pair<std::string_view, int>, 4> kSignals = {
+    {{"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}}};
 
 tl::unexpected<Error> Failed(std::string detail) {
   return Fail(Code::kUnavailable, kActionFailed, std::move(detail));
@@ -88,18 +94,41 @@ Status SendSignal(const RenewalAction& action) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
   if (error != std::errc() || pid <= 1 || end != digits.data() + digits.size())
     return Failed(action.pid_file + ": no process number");
-  const auto pinned = net::PinProcess(pid);
-  if (!pinned) return Failed(pinned.error().Message());
-  if (syscall(SYS_pidfd_send_signal, pinned->pidfd.get(), action.signal, nullptr, 0) != 0)
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!process.valid() ||
+      syscall(SYS_pidfd_send_signal, process.get(), action.signal, nullptr, 0) != 0)
     return Failed(fmt::format("process {}: {}", pid, ErrnoText(errno)));
   return {};
 }
 
 }  // namespace
 
+Result<int> ParseSignal(std::string_view name) {
+  const std::string_view bare = name.substr(name.starts_with("SIG") ? 3 : 0);
+  const auto found = std::ranges::find(kSignals, bare, &decltype(kSignals)::value_type::first);
+  if (found == kSignals.end())
+    return Fail(Code::kInvalidArgument, kActionUnusable,
+                fmt::format("no signal for this: {}; HUP, USR1, USR2 or WINCH", name));
+  return found->second;
+}
+
+Status CheckAction(const RenewalAction& action) {
+  const auto unusable = [](std::string why) -> Status {
+    return Fail(Code::kInvalidArgument, kActionUnusable, std::move(why));
+  };
+  if (action.command.empty()) return {};
+  if (action.signal != 0) return unusable("command and signal are both set; keep one");
+  const std::string& program = action.command.front();
+  if (!program.starts_with('/'))
+    return unusable("not an absolute path of a program: " + program + "; there is no shell");
+  if (action.command.size() > kMostArguments)
+    return unusable(fmt::format("more than {} words; put them into a script", kMostArguments));
+  return {};
+}
+
 Status RunAction(const RenewalAction& action) {
   if (!action.command.empty()) return RunCommand(action);
   return action.signal != 0 ? SendSignal(action) : Status();
 }
 
-}  // namespace signet::agent
+}  // namespace signet::files
