@@ -9,12 +9,13 @@ set(SIGNET_LAYERS_ca "base")
 set(SIGNET_LAYERS_files "base;ca")
 set(SIGNET_LAYERS_net "base;ca")
 set(SIGNET_LAYERS_identity_values "base;ca")
-set(SIGNET_LAYERS_identity "base;ca;net;identity_values;proto")
+set(SIGNET_LAYERS_workload "base;ca;net;identity_values;proto")
+set(SIGNET_LAYERS_identity "base;ca;net;identity_values;workload;proto")
 set(SIGNET_LAYERS_mesh "base;identity_values")
 set(SIGNET_LAYERS_agent "base;ca;files;net;mesh;identity_values;proto")
-set(SIGNET_LAYERS_proxy "base;ca;net;mesh;identity_values;proto")
+set(SIGNET_LAYERS_proxy "base;ca;net;mesh;identity_values;workload;proto")
 set(SIGNET_LAYERS_ctl "base;ca;files;identity_values;mesh;proto")
-set(SIGNET_LAYERS_bench "base;ca;net;identity_values;mesh;proto")
+set(SIGNET_LAYERS_bench "base;ca;net;identity_values;workload;mesh;proto")
 
 # signet_library(NAME USES ours... LIBRARIES third-party...): all *.cc below the calling folder,
 # except main.cc and what EXCLUDE matches.

@@ -6,18 +6,12 @@
 
 #include <memory>
 
-#include "identity/bundle/bundle.h"
-#include "identity/spiffe/spiffe_id.h"
-#include "net/tls.h"
+#include "identity/workload/workload_response.h"
 
 namespace signet::proxy {
 
-struct IdentitySnapshot {
+struct IdentitySnapshot : identity::WorkloadIdentity {
   std::uint64_t generation = 0;  // grows with each change; 0 is never one
-  identity::SpiffeId id;
-  net::TlsIdentity tls;         // chain leaf first, and its key
-  identity::BundleMap bundles;  // the own trust domain's and the federated ones
-  WallTime valid_until;         // the earliest end in the chain
 };
 using IdentityPtr = std::shared_ptr<const IdentitySnapshot>;  // null: none held
 

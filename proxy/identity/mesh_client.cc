@@ -1,7 +1,7 @@
 #include "proxy/identity/mesh_client.h"
 
 #include "base/log.h"
-#include "proxy/identity/agent_channel.h"
+#include "identity/workload/agent_channel.h"
 #include "proxy/identity/agent_stream.h"
 #include "signet/mesh/v1/mesh.grpc.pb.h"
 
@@ -64,7 +64,8 @@ struct MeshClient::State {
 };
 
 grpc::Status MeshClient::State::RunStream(grpc::ClientContext& context) {
-  const auto stub = mesh_api::Mesh::NewStub(DialAgent(options.socket_path, kMaxAnswerBytes));
+  const auto stub =
+      mesh_api::Mesh::NewStub(identity::DialAgent(options.socket_path, kMaxAnswerBytes));
   const auto reader = stub->Watch(&context, mesh_api::WatchRequest());
   mesh_api::WatchResponse response;
   while (reader->Read(&response)) {

@@ -1,8 +1,8 @@
 #include "proxy/identity/workload_client.h"
 
-#include "proxy/identity/agent_channel.h"
+#include "identity/workload/agent_channel.h"
+#include "identity/workload/workload_response.h"
 #include "proxy/identity/agent_stream.h"
-#include "proxy/identity/workload_response.h"
 #include "spiffe/workload.grpc.pb.h"
 
 namespace signet::proxy {
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kMaxAnswerBytes = 16 << 20;
 
-bool SameIdentity(const IdentitySnapshot& a, const IdentitySnapshot& b) {
+bool SameIdentity(const identity::WorkloadIdentity& a, const identity::WorkloadIdentity& b) {
   return a.id == b.id && a.tls.chain == b.tls.chain && a.bundles == b.bundles;
 }
 
@@ -56,7 +56,8 @@ struct WorkloadClient::State {
 };
 
 grpc::Status WorkloadClient::State::RunStream(grpc::ClientContext& context) {
-  const auto stub = SpiffeWorkloadAPI::NewStub(DialAgent(options.socket_path, kMaxAnswerBytes));
+  const auto stub =
+      SpiffeWorkloadAPI::NewStub(identity::DialAgent(options.socket_path, kMaxAnswerBytes));
   const auto reader = stub->FetchX509SVID(&context, X509SVIDRequest());
   X509SVIDResponse response;
   bool usable = true;
@@ -67,20 +68,20 @@ grpc::Status WorkloadClient::State::RunStream(grpc::ClientContext& context) {
 }
 
 bool WorkloadClient::State::Take(X509SVIDResponse* response) {
-  auto snapshot = ReadX509SvidResponse(response, clock.Now());
-  if (!snapshot) {
+  auto workload = identity::ReadX509SvidResponse(response, clock.Now());
+  if (!workload) {
     rejected.Add();
-    observer.OnAgentTrouble(snapshot.error());
+    observer.OnAgentTrouble(workload.error());
     return false;
   }
   stream.Worked();
-  if (current && SameIdentity(*current, *snapshot)) {
+  if (current && SameIdentity(*current, *workload)) {
     unchanged.Add();
     observer.OnAgentBack();
     return true;
   }
-  snapshot->generation = ++generation;
-  current = std::make_shared<const IdentitySnapshot>(*std::move(snapshot));
+  current = std::make_shared<const IdentitySnapshot>(
+      IdentitySnapshot{*std::move(workload), ++generation});
   applied.Add();
   observer.OnIdentity(current);
   return true;

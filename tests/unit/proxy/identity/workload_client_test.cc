@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <condition_variable>
 
-#include "proxy/identity/workload_response.h"
+#include "identity/workload/workload_response.h"
 #include "spiffe/workload.pb.h"
 #include "tests/support/fake_workload_api.h"
 #include "tests/support/temp_dir.h"
@@ -12,6 +12,8 @@ namespace signet::proxy {
 namespace {
 
 using namespace std::chrono_literals;
+using identity::kWorkloadAnswerRefused;
+using identity::ReadX509SvidResponse;
 using test::FakeWorkloadApi;
 using test::TestAuthority;
 

@@ -1,8 +1,8 @@
-#include "proxy/identity/agent_channel.h"
+#include "identity/workload/agent_channel.h"
 
 #include <grpcpp/create_channel.h>
 
-namespace signet::proxy {
+namespace signet::identity {
 
 std::shared_ptr<grpc::Channel> DialAgent(const std::string& socket_path, int max_answer_bytes) {
   grpc::ChannelArguments arguments;
@@ -15,4 +15,4 @@ std::shared_ptr<grpc::Channel> DialAgent(const std::string& socket_path, int max
                                    arguments);
 }
 
-}  // namespace signet::proxy
+}  // namespace signet::identity

@@ -1,4 +1,4 @@
-// How this proxy dials its agent's public socket. Private to proxy/identity.
+// How a client dials its agent's public socket.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-namespace signet::proxy {
+namespace signet::identity {
 
 // A channel of its own for each try: gRPC's own back-off must not add to the caller's.
 std::shared_ptr<grpc::Channel> DialAgent(const std::string& socket_path, int max_answer_bytes);
 
-}  // namespace signet::proxy
+}  // namespace signet::identity
