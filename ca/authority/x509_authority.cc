@@ -1,19 +1,16 @@
 #include "ca/authority/x509_authority.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "ca/x509/name.h"
+#include "ca/x509/subject_key.h"
 #include "ca/x509/tbs_writer.h"
 
 namespace signet::ca {
 namespace {
 
-using namespace std::string_view_literals;
-
 constexpr std::size_t kSerialOctets = 16;
-constexpr std::string_view kEd25519Prefix = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"sv;
 
 // 127 random bits, positive, never zero (RFC 5280, 4.1.2.2), without leading zero octets.
 Bytes NewSerial(Random& random) {
@@ -33,12 +30,6 @@ Status RefuseFindings(const Findings& findings) {
     text += (text.empty() ? "" : "; ") + finding.rule + " " + finding.problem;
   }
   return Fail(Code::kInvalidArgument, kProfileRefused, std::move(text));
-}
-
-Status CheckLeafKey(const PublicKey& key) {
-  if (AsText(key.spki()).starts_with(kEd25519Prefix)) return {};
-  SIGNET_RETURN_IF_ERROR(key.Type());
-  return {};
 }
 
 Status CheckMaySign(const Certificate& own, const Signer& signer) {
@@ -152,7 +143,7 @@ Result<PreparedCertificate> X509Authority::PrepareDownstream(const PublicKey& su
                                                              Random& random, WallTime now) const {
   const State& state = *state_;
   SIGNET_RETURN_IF_ERROR(CheckAlive(now));
-  SIGNET_RETURN_IF_ERROR(CheckLeafKey(subject_key));
+  SIGNET_RETURN_IF_ERROR(CheckSubjectKey(subject_key, {}));
   DownstreamProfile effective = profile;
   SIGNET_TRY(effective.limits.path_length, PathLengthBelow(state.chain, profile.limits));
   effective.not_after = std::min(profile.not_after, state.not_after);
@@ -190,7 +181,7 @@ Result<PreparedCertificate> X509Authority::Prepare(const PublicKey& subject_key,
   if (profile.purpose == Purpose::kRoot || profile.purpose == Purpose::kDownstreamCa) {
     return Fail(Code::kInvalidArgument, kProfileRefused, "not a leaf's purpose");
   }
-  SIGNET_RETURN_IF_ERROR(CheckLeafKey(subject_key));
+  SIGNET_RETURN_IF_ERROR(CheckSubjectKey(subject_key, {}));
   SIGNET_TRY(const Bytes subject, LeafSubject(profile));
   const WallTime not_after = std::min(profile.not_after, state.not_after);
   PreparedCertificate prepared;

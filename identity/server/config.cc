@@ -1,5 +1,6 @@
 #include "identity/server/config.h"
 
+#include <fmt/ranges.h>
 #include <grp.h>
 #include <pwd.h>
 
@@ -8,6 +9,7 @@
 #include <charconv>
 
 #include "ca/authority/authority_slots.h"
+#include "ca/x509/subject_key.h"
 
 namespace signet::identity {
 namespace {
@@ -101,6 +103,24 @@ AdminSocketConfig ReadAdminSocket(ConfigMap& root, const std::string& data_dir) 
     map->Finish();
   }
   return admin;
+}
+
+std::vector<std::string> ReadCsrKeyTypes(ConfigMap& root) {
+  constexpr std::string_view kKey = "csr_key_types";
+  const auto known = ca::SubjectKeyNames();
+  std::vector<std::string> types;
+  for (const ConfigScalar& value : root.Scalars(kKey)) {
+    if (std::ranges::find(known, value.text) == known.end()) {
+      root.ProblemAtLine(value.line, "unknown key type \"" + value.text + "\"",
+                         fmt::format("some of {}", fmt::join(known, ", ")));
+    }
+    types.push_back(value.text);
+  }
+  if (root.Has(kKey) && types.empty())
+    root.Problem(
+        kKey, "no key type is allowed, so nothing could be certified",
+        fmt::format("some of {}; without csr_key_types all of them", fmt::join(known, ", ")));
+  return types;
 }
 
 std::vector<ca::NameAttribute> ReadSubject(ConfigMap& root) {
@@ -212,6 +232,7 @@ ServerConfig Read(ConfigMap root, ConfigProblems* problems) {
   config.ca_ttl = Seconds(root, "ca_ttl", hours(24), seconds(2));
   config.ca_key_type = KeyTypeOf(root, "ca_key_type", ca::KeyType::kEcP256);
   config.jwt_key_type = KeyTypeOf(root, "jwt_key_type", config.ca_key_type);
+  config.csr_key_types = ReadCsrKeyTypes(root);
   config.ca_subject = ReadSubject(root);
   config.downstream = ReadDownstream(root, config.trust_domain);
   config.upstream = ReadUpstream(root, config.trust_domain);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ca/x509/subject_key.h"
+
 namespace signet::identity {
 namespace {
 
@@ -77,6 +79,12 @@ Issuer::Issuer(const ActiveAuthority& authority, const Journal& journal,
       shortened_(metrics.Counter("signet_server_svids_shortened_total",
                                  "X.509-SVIDs cut to the end of the authority that signed them")) {}
 
+// The server's own keys are not a matter of policy.
+Status Issuer::CheckKey(const IssueRequest& request) const {
+  if (settings_.csr_key_types.empty() || request.purpose == ca::Purpose::kServer) return {};
+  return ca::CheckSubjectKey(request.public_key, settings_.csr_key_types);
+}
+
 Issuer::Prepared Issuer::Prepare(std::span<const IssueRequest> requests) const {
   const WallTime now = std::chrono::floor<std::chrono::seconds>(clock_.Now());
   Prepared prepared{.authority = authority_.Active(), .certificates = {}, .records = {}};
@@ -84,6 +92,10 @@ Issuer::Prepared Issuer::Prepare(std::span<const IssueRequest> requests) const {
     const ca::LeafProfile profile = ProfileOf(request, settings_, now);
     if (prepared.authority == nullptr) {
       prepared.certificates.push_back(FailWithoutAuthority());
+      continue;
+    }
+    if (const Status allowed = CheckKey(request); !allowed) {
+      prepared.certificates.push_back(Fail(allowed.error()));
       continue;
     }
     const auto& one = prepared.certificates.emplace_back(
@@ -132,6 +144,10 @@ Result<IssuedSvid> Issuer::IssueDownstream(const IssueRequest& request) const {
   const WallTime now = std::chrono::floor<std::chrono::seconds>(clock_.Now());
   const auto authority = authority_.Active();
   if (authority == nullptr) return FailWithoutAuthority();
+  if (const Status allowed = CheckKey(request); !allowed) {
+    refused_.Add();
+    return Fail(allowed.error());
+  }
   const auto ttl = request.ttl == std::chrono::seconds(0) ? settings_.ca_ttl : request.ttl;
   const ca::DownstreamProfile profile{.uri_san = request.id.ToString(),
                                       .limits = settings_.downstream,

@@ -41,6 +41,8 @@ struct IssuerSettings {
   std::chrono::seconds backdate{10};
   std::chrono::seconds ca_ttl{24 * 3600};  // of an authority below ours, unless asked otherwise
   ca::DownstreamLimits downstream{};
+  // Of keys that others bring, ca::SubjectKeyNames(); empty: all of them.
+  std::vector<std::string> csr_key_types{};
 };
 
 // The journal row of what is about to be signed, as requested by the server itself.
@@ -59,7 +61,8 @@ class Issuer {
          const Clock& clock, Random& random, Metrics& metrics);
   // One journal write for the whole batch. Element i answers request i. When the journal fails
   // nothing is signed and every element carries that error. Others fail as X509Authority::Prepare()
-  // does, or with kNoActiveAuthority. An SVID that would outlive its authority is cut, and counted
+  // does, with ca::kKeyTypeRefused for a key that the settings do not allow, or with
+  // kNoActiveAuthority. An SVID that would outlive its authority is cut, and counted
   // in signet_server_svids_shortened_total.
   std::vector<Result<IssuedSvid>> Issue(std::span<const IssueRequest> requests) const;
   // The same without waiting for the journal: `done` is called once, from a signer's thread or
@@ -79,6 +82,7 @@ class Issuer {
     std::vector<AuditRecord> records;  // of those that are to be signed
   };
   Prepared Prepare(std::span<const IssueRequest> requests) const;
+  Status CheckKey(const IssueRequest& request) const;
   std::vector<Result<IssuedSvid>> Sign(const Prepared& prepared, const Status& recorded) const;
   Result<IssuedSvid> SignOne(const ca::X509Authority* authority,
                              const Result<ca::PreparedCertificate>& prepared) const;

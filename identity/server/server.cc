@@ -213,6 +213,7 @@ Status Server::State::Federate() {
 }
 
 void Server::State::MakeApi() {
+  issuing.csr_key_types = config.csr_key_types;
   const auto look = [this] { return Health(); };
   acknowledgements = std::make_unique<Acknowledgements>(*registry, clock);
   keeper->SetAcknowledgementSource([this](const std::string&, Revision published_at) {

@@ -268,5 +268,14 @@ TEST_CASE("a CA in files above ours is read, with its key in a file or in a toke
             .message.find("certificate_file") != std::string::npos);
 }
 
+TEST_CASE("which keys are certified is a list of known types; all of them without one") {
+  CHECK(MustParse(kMinimal).csr_key_types.empty());
+  const std::string key = std::string(kMinimal) + "csr_key_types: ";
+  CHECK(MustParse(key + "[ec-p384, rsa-4096]\n").csr_key_types ==
+        std::vector<std::string>{"ec-p384", "rsa-4096"});
+  CHECK(ProblemOf(key + "[ec-p256, dsa-1024]\n").message.find("dsa-1024") != std::string::npos);
+  CHECK(ProblemOf(key + "[]\n").line == 3);
+}
+
 }  // namespace
 }  // namespace signet::identity

@@ -133,6 +133,34 @@ TEST_CASE("an SVID that would outlive its authority is cut and counted") {
   CHECK(f.Counted("signet_server_svids_shortened_total", 2));
 }
 
+TEST_CASE("a key of a type that the settings do not allow is not certified, for whomever it is") {
+  Fixture f;
+  const Issuer strict(f.active, f.journal, {.csr_key_types = {"ec-p384", "rsa-4096"}}, f.clock,
+                      f.random, f.metrics);
+  IssueRequest request = f.Request();  // P-256
+  for (const auto purpose : {ca::Purpose::kWorkload, ca::Purpose::kAgent}) {
+    request.purpose = purpose;
+    const auto refused = strict.IssueOne(request);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Code::kInvalidArgument);
+    CHECK(refused.error().reason == ca::kKeyTypeRefused);
+    CHECK(refused.error().detail == "ec-p256 is not one of ec-p384 rsa-4096");
+  }
+  request.id = SpiffeId::Parse("spiffe://example.org").value();
+  CHECK(strict.IssueDownstream(request).error().reason == ca::kKeyTypeRefused);
+  CHECK(f.store.appends() == 0);
+  CHECK(f.signer->signatures == 0);
+  request = f.Request();
+  request.public_key = ca::PrivateKey::Generate(ca::KeyType::kRsa2048).value().public_key();
+  CHECK(strict.IssueOne(request).error().reason == ca::kKeyTypeRefused);
+  request.public_key = ca::PrivateKey::Generate(ca::KeyType::kEcP384).value().public_key();
+  CHECK(strict.IssueOne(request));
+  // Its own keys are the server's business.
+  request = f.Request("spiffe://example.org/spire/server");
+  request.purpose = ca::Purpose::kServer;
+  CHECK(strict.IssueOne(request));
+}
+
 TEST_CASE("a batch takes one journal write, and each element stands or falls alone") {
   Fixture f;
   std::vector<IssueRequest> requests = {f.Request(), f.Request("spiffe://example.org"),
