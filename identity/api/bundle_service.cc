@@ -175,6 +175,8 @@ Result<BundleService::PublishResponse> BundleService::Publish(const Caller& call
   added.jwt_authorities.emplace_back();
   auto& authority = added.jwt_authorities.front();
   SIGNET_TRY(authority, JwtAuthorityFromProto(request.jwt_authority(), "invalid JWT authority"));
+  // Upwards first: who verifies there must know it before anybody signs with it.
+  SIGNET_RETURN_IF_ERROR(parts_.keeper.PublishAbove(authority));
   SIGNET_TRY(const auto bundle, parts_.registry.ChangeOwnBundle(
                                     [&](identity::Bundle& own) -> Status {
                                       AddAuthorities(added, own);

@@ -20,6 +20,7 @@ class BundleService {
   // What it works with; all of it outlives the service.
   struct Parts {
     Registry& registry;
+    AuthorityKeeper& keeper;
     const Authorizer& authorizer;
     Acknowledgements& acknowledgements;
     RateLimiter& publishing;

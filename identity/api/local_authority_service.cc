@@ -2,7 +2,6 @@
 
 #include "identity/api/rpc_status.h"
 #include "identity/api/svid_service.h"
-#include "spire/api/server/localauthority/v1/localauthority.pb.h"
 
 namespace signet::identity {
 namespace {
@@ -13,9 +12,10 @@ std::string Path(std::string_view name) {
   return "/spire.api.server.localauthority.v1.LocalAuthority/" + std::string(name);
 }
 
-void Write(const ca::AuthoritySlot& slot, api::AuthorityState* proto) {
-  proto->set_authority_id(slot.id);
-  proto->set_expires_at(UnixSeconds(slot.not_after));
+std::string InLowerCase(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
 }
 
 template <class Request, class Response>
@@ -28,6 +28,15 @@ UnaryHandler Refusal(Code code, Reason reason) {
 
 }  // namespace
 
+api::AuthorityState LocalAuthorityService::StateOf(std::string_view type,
+                                                   const ca::AuthoritySlot& slot) const {
+  api::AuthorityState state;
+  state.set_authority_id(slot.id);
+  state.set_expires_at(UnixSeconds(slot.not_after));
+  state.set_upstream_authority_subject_key_id(keeper_.UpstreamId(type, slot.id));
+  return state;
+}
+
 Status LocalAuthorityService::CheckEnabled(std::string_view type) const {
   if (type != kJwtAuthority || jwt_enabled_) return {};
   return Fail(Code::kUnimplemented, kJwtDisabled);
@@ -39,9 +48,9 @@ UnaryHandler LocalAuthorityService::Show(std::string_view type) {
     SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
     const auto view = keeper_.Show(type);
     Response response;
-    if (view.active) Write(*view.active, response.mutable_active());
-    if (view.prepared) Write(*view.prepared, response.mutable_prepared());
-    if (view.old) Write(*view.old, response.mutable_old());
+    if (view.active) *response.mutable_active() = StateOf(type, *view.active);
+    if (view.prepared) *response.mutable_prepared() = StateOf(type, *view.prepared);
+    if (view.old) *response.mutable_old() = StateOf(type, *view.old);
     return response;
   });
 }
@@ -55,7 +64,7 @@ UnaryHandler LocalAuthorityService::Prepare(std::string_view type) {
         if (!slot)
           return Fail(InContext("failed to prepare authority", Code::kInternal, slot.error()));
         Response response;
-        Write(*slot, response.mutable_prepared_authority());
+        *response.mutable_prepared_authority() = StateOf(type, *slot);
         return response;
       });
 }
@@ -68,7 +77,7 @@ UnaryHandler LocalAuthorityService::Activate(std::string_view type) {
         SIGNET_TRY(const auto slot,
                    keeper_.ActivatePrepared(type, request.authority_id(), caller.AsActor()));
         Response response;
-        Write(slot, response.mutable_activated_authority());
+        *response.mutable_activated_authority() = StateOf(type, slot);
         return response;
       });
 }
@@ -80,7 +89,7 @@ UnaryHandler LocalAuthorityService::Taint(std::string_view type) {
     SIGNET_RETURN_IF_ERROR(CheckEnabled(type));
     SIGNET_TRY(const auto slot, keeper_.TaintOld(type, request.authority_id(), caller.AsActor()));
     Response response;
-    Write(slot, response.mutable_tainted_authority());
+    *response.mutable_tainted_authority() = StateOf(type, slot);
     return response;
   });
 }
@@ -100,6 +109,7 @@ UnaryHandler LocalAuthorityService::Revoke(std::string_view type) {
 void LocalAuthorityService::Register(Router* router) {
   RegisterX509(router);
   RegisterJwt(router);
+  RegisterUpstream(router);
   RegisterRefused(router);
 }
 
@@ -151,16 +161,31 @@ void LocalAuthorityService::RegisterRefused(Router* router) {
       "TaintWITAuthority");
   wit.operator()<api::RevokeWITAuthorityRequest, api::RevokeWITAuthorityResponse>(
       "RevokeWITAuthority");
-  const Code code = keeper_.HasUpstream() ? Code::kUnimplemented : Code::kFailedPrecondition;
-  const Reason reason = keeper_.HasUpstream() ? kUpstreamKept : kNoUpstreamAuthority;
-  router->AddInline(
+}
+
+void LocalAuthorityService::RegisterUpstream(Router* router) {
+  router->AddUnary(
       Path("TaintX509UpstreamAuthority"),
-      Refusal<api::TaintX509UpstreamAuthorityRequest, api::TaintX509UpstreamAuthorityResponse>(
-          code, reason));
-  router->AddInline(
+      Unary<api::TaintX509UpstreamAuthorityRequest, api::TaintX509UpstreamAuthorityResponse>(
+          [this](const Caller& caller, const api::TaintX509UpstreamAuthorityRequest& request)
+              -> Result<api::TaintX509UpstreamAuthorityResponse> {
+            const std::string id = InLowerCase(request.subject_key_id());
+            SIGNET_RETURN_IF_ERROR(keeper_.TaintUpstream(id, caller.AsActor()));
+            api::TaintX509UpstreamAuthorityResponse response;
+            response.set_upstream_authority_subject_key_id(id);
+            return response;
+          }));
+  router->AddUnary(
       Path("RevokeX509UpstreamAuthority"),
-      Refusal<api::RevokeX509UpstreamAuthorityRequest, api::RevokeX509UpstreamAuthorityResponse>(
-          code, reason));
+      Unary<api::RevokeX509UpstreamAuthorityRequest, api::RevokeX509UpstreamAuthorityResponse>(
+          [this](const Caller& caller, const api::RevokeX509UpstreamAuthorityRequest& request)
+              -> Result<api::RevokeX509UpstreamAuthorityResponse> {
+            const std::string id = InLowerCase(request.subject_key_id());
+            SIGNET_RETURN_IF_ERROR(keeper_.RevokeUpstream(id, caller.AsActor()));
+            api::RevokeX509UpstreamAuthorityResponse response;
+            response.set_upstream_authority_subject_key_id(id);
+            return response;
+          }));
 }
 
 }  // namespace signet::identity

@@ -1,20 +1,17 @@
 // spire.api.server.localauthority.v1.LocalAuthority: the authorities of this server, and an
-// operator's steps with them: prepare, activate, taint, revoke. There is no upstream authority and
-// there are no WIT-SVIDs, so their methods refuse.
+// operator's steps with them: prepare, activate, taint, revoke; the last two also for a root above.
+// There are no WIT-SVIDs, so their methods refuse.
 //
 // Threads: immutable after Register(); methods run on the worker pool and wait for the database.
 #pragma once
 
 #include "identity/api/router.h"
 #include "identity/server/authority_keeper.h"
+#include "spire/api/server/localauthority/v1/localauthority.pb.h"
 
 namespace signet::identity {
 
 inline constexpr Reason kWitUnimplemented{"WIT-SVID functionality is not yet implemented"};
-inline constexpr Reason kNoUpstreamAuthority{"upstream authority is not configured"};
-
-inline constexpr Reason kUpstreamKept{
-    "roots of an upstream authority stay in the trust bundle until they end"};
 
 class LocalAuthorityService {
  public:
@@ -25,9 +22,14 @@ class LocalAuthorityService {
  private:
   void RegisterX509(Router* router);
   void RegisterJwt(Router* router);
+  void RegisterUpstream(Router* router);
   void RegisterRefused(Router* router);
   // Fails with kJwtDisabled.
   Status CheckEnabled(std::string_view type) const;
+
+  // As SPIRE's message for it.
+  spire::api::server::localauthority::v1::AuthorityState StateOf(
+      std::string_view type, const ca::AuthoritySlot& slot) const;
 
   template <class Request, class Response>
   UnaryHandler Show(std::string_view type);

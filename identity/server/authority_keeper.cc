@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "ca/crypto/digest.h"
-#include "ca/x509/path.h"
 #include "identity/server/authority_keeper_state.h"
 
 namespace signet::identity {
@@ -213,8 +212,9 @@ Status AuthorityKeeper::State::Tick() {
     attempt(prepared ? Status() : Fail(prepared.error()), "prepare");
   }
   // Both types' new authorities go out in one change of the bundle.
-  attempt(PublishRoots(now), "publish the roots above");
+  attempt(FollowAbove(now), "follow the authority above");
   attempt(PublishPrepared(), "publish");
+  attempt(PublishJwtAbove(now), "publish above");
   for (const std::string_view type : types) attempt(Advance(type, now), "activate");
   attempt(Prune(now), "prune");
   SetEnds();
@@ -281,24 +281,6 @@ Result<AuthorityRecord> AuthorityKeeper::State::MakeX509(const std::string& key_
   return record;
 }
 
-// Our own certificate first, a root last, and every certificate between them checked.
-Result<ca::Chain> AuthorityKeeper::State::CertifyAbove(
-    const std::shared_ptr<const ca::Signer>& signer, WallTime now) {
-  auto chain = settings.upstream->Certify({.signer = signer,
-                                           .uri_san = registry.trust_domain().IdString(),
-                                           .not_before = now - settings.backdate,
-                                           .not_after = now + settings.ca_ttl},
-                                          [&](const ca::IssuanceIntent& intent) -> Status {
-                                            AuditRecord record = MakeIssuanceRecord(intent, now);
-                                            record.purpose = "intermediate";
-                                            return store.AppendRecords({record});
-                                          });
-  if (!chain) return chain;
-  const std::vector<ca::Certificate> roots = settings.upstream->Roots();
-  SIGNET_TRY(const ca::Chain path, ca::BuildPath(*chain, roots, clock.Now()));
-  return path;
-}
-
 Result<AuthorityRecord> AuthorityKeeper::State::MakeJwt(const std::string& key_id, WallTime now,
                                                         Usable* made) {
   SIGNET_TRY(const auto signer, keys.Generate(key_id, settings.jwt_key_type));
@@ -338,39 +320,6 @@ Status AuthorityKeeper::State::PublishPrepared() {
   return {};
 }
 
-// The roots of the authority above ours are the trust domain's.
-Status AuthorityKeeper::State::PublishRoots(WallTime now) {
-  if (settings.upstream == nullptr) return {};
-  const BundlePtr bundle = registry.OwnBundle();
-  Bundle added;
-  for (const ca::Certificate& root : settings.upstream->Roots()) {
-    const bool published =
-        bundle != nullptr &&
-        std::ranges::find(bundle->x509_authorities, root, &X509BundleAuthority::certificate) !=
-            bundle->x509_authorities.end();
-    if (!published && root.not_after() > now)
-      added.x509_authorities.push_back({.certificate = root, .tainted = false});
-  }
-  if (added.x509_authorities.empty()) return {};
-  const auto published = registry.ChangeOwnBundle([&](Bundle& own) -> Status {
-    AddAuthorities(added, own);
-    return {};
-  });
-  return published ? Status() : Fail(published.error());
-}
-
-// An authority below a root that is in the bundle already is held by whoever holds the root.
-Revision AuthorityKeeper::State::PublishedAt(const AuthorityRecord& record) const {
-  for (const AuthorityRecord& other : records) {
-    if (other.type != record.type || other.slot.id == record.slot.id || record.chain.empty() ||
-        other.chain.empty() || other.chain.back() != record.chain.back())
-      continue;
-    if (const auto found = published_at.find(other.slot.id); found != published_at.end())
-      return found->second;
-  }
-  return registry.revision();
-}
-
 // Takes the prepared authority into use when it is due and may be.
 Status AuthorityKeeper::State::Advance(std::string_view type, WallTime now) {
   Step step = ca::DecideSlots(SlotsOf(type), now, false).step;
@@ -383,6 +332,7 @@ Status AuthorityKeeper::State::Advance(std::string_view type, WallTime now) {
     return Fail(Code::kFailedPrecondition, kAuthorityUnpublished,
                 prepared->slot.id + " is not in the trust bundle yet");
   }
+  SIGNET_RETURN_IF_ERROR(CheckKnownAbove(*prepared, now));
   const AuthorityRecord* const current = FindActive(type);
   if (current != nullptr && !Acknowledged(prepared->slot.id, now).all) {
     log.Warn(

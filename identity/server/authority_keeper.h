@@ -29,6 +29,9 @@ inline constexpr Reason kAuthorityTainted{"authority is tainted already"};
 inline constexpr Reason kAuthorityUntainted{"an authority is tainted before it is revoked"};
 inline constexpr Reason kAuthorityBelow{
     "a local authority cannot be tainted or revoked below an upstream authority"};
+inline constexpr Reason kNoUpstream{"upstream authority is not configured"};
+inline constexpr Reason kUpstreamIdWrong{"provided subject key id is not valid"};
+inline constexpr Reason kUpstreamHolds{"the authority above still publishes this root"};
 
 struct AuthoritySettings {
   std::chrono::seconds ca_ttl{24 * 3600};
@@ -101,8 +104,21 @@ class AuthorityKeeper final : public ActiveAuthority, public ActiveJwtAuthority 
   // and with kAuthorityUntainted.
   Status Revoke(std::string_view type, const std::string& id, const Actor& by = {});
 
+  // Of the root above, by its subject key identifier in lower-case hex; empty when the authority
+  // `id` of ours is a root.
+  std::string UpstreamId(std::string_view type, const std::string& id) const;
+  // A JWT authority of a server below ours, on its way to who verifies above; nothing when there is
+  // no one above. Fails as UpstreamAuthority::PublishJwt().
+  Status PublishAbove(const JwtBundleAuthority& authority);
+  // The same two steps for a root above that only the old authority of ours is below. Fail with
+  // kNoUpstream, kUpstreamIdWrong, kAuthorityUnpublished, kAuthorityTainted or kAuthorityUntainted;
+  // what is revoked while it is published above would be back: kUpstreamHolds.
+  Status TaintUpstream(const std::string& key_id, const Actor& by = {});
+  Status RevokeUpstream(const std::string& key_id, const Actor& by = {});
+
+  struct State;  // authority_keeper_state.h
+
  private:
-  struct State;
   explicit AuthorityKeeper(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

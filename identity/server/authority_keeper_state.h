@@ -13,6 +13,7 @@
 
 #include "identity/server/authority_keeper.h"
 #include "identity/server/authority_publication.h"
+#include "identity/server/upstream_trust.h"
 
 namespace signet::identity {
 
@@ -49,7 +50,11 @@ struct AuthorityKeeper::State {
   std::shared_ptr<const ca::JwtAuthority> active_jwt;
   AcknowledgementSource source;
 
-  std::set<std::string> wait_logged;  // ids of prepared authorities; tick_mutex
+  // Of turns; tick_mutex.
+  std::set<std::string> wait_logged;  // ids of prepared authorities
+  UpstreamHistory seen_above;
+  std::map<Bytes, Revision> root_published_at;  // by the DER of a root above
+  std::optional<SteadyTime> leaving_since;      // a root above that is tainted or withdrawn
 
   State(Store& s, Registry& r, ca::KeyStore& k, AuthoritySettings set, const Clock& c, Random& rnd,
         const Logger& l, Metrics& metrics);
@@ -64,7 +69,15 @@ struct AuthorityKeeper::State {
   Result<AuthorityRecord> MakeX509(const std::string& key_id, WallTime now, Usable* made);
   Result<AuthorityRecord> MakeJwt(const std::string& key_id, WallTime now, Usable* made);
   Status PublishPrepared();
-  Status PublishRoots(WallTime now);
+  // Of the authority above, where there is one (authority_above.cc).
+  Status FollowAbove(WallTime now);
+  Status AddFromAbove(const Bundle& added);
+  Result<bool> LeaveRoots(std::span<const ca::Certificate> roots, WallTime now);
+  Status DistrustAsAbove(const TrustSteps& steps);
+  Status PublishJwtAbove(WallTime now);
+  Status CheckKnownAbove(const AuthorityRecord& next, WallTime now) const;
+  bool IsMissingAbove(const AuthorityRecord& record, const UpstreamTrust& above,
+                      WallTime now) const;
   Result<ca::Chain> CertifyAbove(const std::shared_ptr<const ca::Signer>& signer, WallTime now);
   Revision PublishedAt(const AuthorityRecord& record) const;
   Status Advance(std::string_view type, WallTime now);

@@ -49,10 +49,10 @@ struct ServerConfig {
   std::chrono::seconds ca_ttl{0};
   ca::KeyType ca_key_type = ca::KeyType::kEcP256;
   ca::KeyType jwt_key_type = ca::KeyType::kEcP256;
-  std::vector<std::string> csr_key_types;      // that are certified; empty: all we can
-  std::vector<ca::NameAttribute> ca_subject;   // empty: the default subject
-  ca::DownstreamLimits downstream;             // of authorities that nested servers are given
-  std::optional<DiskUpstreamConfig> upstream;  // absent: our X.509 authorities are roots
+  std::vector<std::string> csr_key_types;     // that are certified; empty: all we can
+  std::vector<ca::NameAttribute> ca_subject;  // empty: the default subject
+  ca::DownstreamLimits downstream;            // of authorities that nested servers are given
+  std::optional<UpstreamConfig> upstream;     // absent: our X.509 authorities are roots
   std::chrono::seconds default_x509_svid_ttl{0};
   std::chrono::seconds agent_ttl{0};
   std::chrono::seconds default_jwt_svid_ttl{0};

@@ -5,7 +5,9 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -37,8 +39,9 @@
 #include "identity/server/issuer.h"
 #include "identity/server/jwt_issuer.h"
 #include "identity/server/server_identity.h"
-#include "identity/server/upstream_disk.h"
+#include "identity/server/upstream_open.h"
 #include "identity/store/sqlite/sqlite_store.h"
+#include "identity/workload/fetch_identity.h"
 #include "net/admin_server.h"
 #include "net/tls_front.h"
 
@@ -50,6 +53,8 @@ using std::chrono::seconds;
 constexpr std::size_t kAdminConnections = 1024;
 constexpr auto kRenewalGrace = std::chrono::hours(1);
 constexpr auto kStuckAfter = seconds(60);
+constexpr auto kStartPatience = seconds(20);  // with what stands above, at a first start
+constexpr auto kStartPause = seconds(1);
 
 // A key in a token is waited for, so more than the cores' number sign at a time there.
 std::size_t SignerCount(const ServerConfig& config) {
@@ -91,6 +96,7 @@ struct Server::State {
 
   Status Open();  // what is durable
   Status MakeAuthorities();
+  Result<std::unique_ptr<AuthorityKeeper>> StartKeeper(const AuthoritySettings& settings);
   Status Federate();
   void MakeApi();
   Status Listen();
@@ -171,6 +177,22 @@ Status Server::State::Open() {
   return {};
 }
 
+// A first start needs the server above, or an entry for this one, that may be about to be there.
+Result<std::unique_ptr<AuthorityKeeper>> Server::State::StartKeeper(
+    const AuthoritySettings& settings) {
+  const SteadyTime until = clock.SteadyNow() + kStartPatience;
+  for (;;) {
+    auto started =
+        AuthorityKeeper::Start(*store, *registry, *keys, settings, clock, random, log, metrics);
+    if (started || upstream == nullptr || clock.SteadyNow() >= until) return started;
+    const Error& error = started.error();
+    if (error.code != Code::kUnavailable && error.code != Code::kDeadlineExceeded &&
+        error.reason != kWorkloadApiFailed)
+      return started;
+    std::this_thread::sleep_for(kStartPause);
+  }
+}
+
 Status Server::State::MakeAuthorities() {
   AuthoritySettings settings;
   settings.ca_ttl = config.ca_ttl;
@@ -179,11 +201,11 @@ Status Server::State::MakeAuthorities() {
   settings.ca_subject = config.ca_subject;
   settings.keep_jwt = !config.disable_jwt_svids;
   if (config.upstream) {
-    SIGNET_TRY(upstream, DiskUpstream::Open(*config.upstream, clock, random, log));
+    SIGNET_TRY(upstream,
+               OpenUpstream(*config.upstream, config.trust_domain, {clock, random, log, metrics}));
     settings.upstream = upstream.get();
   }
-  SIGNET_TRY(keeper, AuthorityKeeper::Start(*store, *registry, *keys, settings, clock, random, log,
-                                            metrics));
+  SIGNET_TRY(keeper, StartKeeper(settings));
   signers = std::make_unique<WorkerPool>(SignerCount(config), config.limits.queued_calls);
   journal = std::make_unique<Journal>(*store, *signers);
   IssuerSettings issuing;
@@ -191,6 +213,7 @@ Status Server::State::MakeAuthorities() {
   issuing.agent_ttl = config.agent_ttl;
   issuing.ca_ttl = config.ca_ttl;
   issuing.downstream = config.downstream;
+  issuing.csr_key_types = config.csr_key_types;
   issuer = std::make_unique<Issuer>(*keeper, *journal, issuing, clock, random, metrics);
   if (!config.disable_jwt_svids) {
     jwt_issuer = std::make_unique<JwtIssuer>(
@@ -213,7 +236,6 @@ Status Server::State::Federate() {
 }
 
 void Server::State::MakeApi() {
-  issuing.csr_key_types = config.csr_key_types;
   const auto look = [this] { return Health(); };
   acknowledgements = std::make_unique<Acknowledgements>(*registry, clock);
   keeper->SetAcknowledgementSource([this](const std::string&, Revision published_at) {
@@ -237,7 +259,7 @@ void Server::State::MakeApi() {
   owned_entries = std::make_unique<EntriesService>(*registry);
   owned_entries->Register(router.get());
   bundles = std::make_unique<BundleService>(
-      BundleService::Parts{*registry, *authorizer, *acknowledgements, *publishing, log});
+      BundleService::Parts{*registry, *keeper, *authorizer, *acknowledgements, *publishing, log});
   bundles->Register(router.get());
   svids = std::make_unique<SvidService>(SvidService::Parts{
       *registry, *issuer, jwt_issuer.get(), *signing, *jwt_signing, log_keeper->refusals()});
@@ -323,6 +345,7 @@ net::Health Server::State::Health() const {
     for (std::string& problem : AuthorityProblems(kJwtAuthority, slots, now))
       result.problems.push_back(std::move(problem));
   }
+  if (upstream) std::ranges::move(upstream->Problems(), std::back_inserter(result.problems));
   if (const Status writable = store->CheckWritable(); !writable) {
     result.problems.push_back(writable.error().Message());
     can_issue = false;

@@ -5,13 +5,24 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "ca/authority/x509_authority.h"
+#include "identity/bundle/bundle.h"
 
 namespace signet::identity {
 
 inline constexpr Reason kUpstreamUnusable{"upstream authority cannot be used"};
+
+// What stands for the trust domain above.
+struct UpstreamTrust {
+  std::vector<X509BundleAuthority> x509;
+  std::vector<JwtBundleAuthority> jwt;
+  // It keeps the whole bundle: what it had and has no longer, it has withdrawn. False also while it
+  // has not been heard yet.
+  bool is_whole = false;
+};
 
 class UpstreamAuthority {
  public:
@@ -28,8 +39,15 @@ class UpstreamAuthority {
   // X509Authority::PrepareDownstream() does, or as `record`.
   virtual Result<ca::Chain> Certify(const Request& request,
                                     const ca::X509Authority::RecordIntent& record) = 0;
-  // The roots that stand for the trust domain now; what is published stays until it ends.
-  virtual std::vector<ca::Certificate> Roots() = 0;
+  // As it was last heard; what is published stays until it ends, or is withdrawn above.
+  virtual UpstreamTrust Trust() = 0;
+
+  // Whether our JWT authorities are published above, for verifiers there.
+  virtual bool TakesJwtAuthorities() const = 0;
+  // Fails with kUpstreamUnusable.
+  virtual Status PublishJwt(const JwtBundleAuthority& authority) = 0;
+  // What health should say of it.
+  virtual std::vector<std::string> Problems() const = 0;
 };
 
 }  // namespace signet::identity

@@ -4,11 +4,13 @@
 
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "base/config.h"
 #include "ca/keys/pkcs11/pkcs11_key_store.h"
 #include "ca/x509/profile.h"
 #include "identity/spiffe/spiffe_id.h"
+#include "net/address.h"
 
 namespace signet::identity {
 
@@ -22,8 +24,16 @@ struct DiskUpstreamConfig {
   ca::DownstreamLimits limits;  // that our own certificate states
 };
 
+// Another Signet server, or a SPIRE server: this one is nested below it.
+struct SignetUpstreamConfig {
+  net::Address server;
+  std::string workload_api_socket;  // of an agent of that server
+};
+
+using UpstreamConfig = std::variant<DiskUpstreamConfig, SignetUpstreamConfig>;
+
 // Absent when there is none.
-std::optional<DiskUpstreamConfig> ReadUpstream(ConfigMap& root, const TrustDomain& trust_domain);
+std::optional<UpstreamConfig> ReadUpstream(ConfigMap& root, const TrustDomain& trust_domain);
 ca::DownstreamLimits ReadDownstream(ConfigMap& root, const TrustDomain& trust_domain);
 
 }  // namespace signet::identity

@@ -103,6 +103,11 @@ Result<ca::Chain> DiskUpstream::Certify(const Request& request,
   return chain;
 }
 
-std::vector<ca::Certificate> DiskUpstream::Roots() { return files_->Current()->roots; }
+UpstreamTrust DiskUpstream::Trust() {
+  UpstreamTrust trust;
+  for (const ca::Certificate& root : files_->Current()->roots)
+    trust.x509.push_back({.certificate = root, .tainted = false});
+  return trust;
+}
 
 }  // namespace signet::identity

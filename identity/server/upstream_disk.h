@@ -25,7 +25,11 @@ class DiskUpstream final : public UpstreamAuthority {
 
   Result<ca::Chain> Certify(const Request& request,
                             const ca::X509Authority::RecordIntent& record) override;
-  std::vector<ca::Certificate> Roots() override;
+  // Its roots; files keep no bundle, so nothing is ever withdrawn.
+  UpstreamTrust Trust() override;
+  bool TakesJwtAuthorities() const override { return false; }
+  Status PublishJwt(const JwtBundleAuthority&) override { return {}; }
+  std::vector<std::string> Problems() const override { return {}; }
 
  private:
   struct Material {

@@ -241,18 +241,22 @@ TEST_CASE("a CA in files above ours is read, with its key in a file or in a toke
   CHECK_FALSE(MustParse(kMinimal).upstream);
   const std::string disk =
       std::string(kMinimal) + "upstream_authority:\n  type: disk\n  certificate_file: /ca.pem\n";
-  const auto files = MustParse(disk +
-                               "  key_file: /ca.key\n  bundle_file: /root.pem\n  path_length: 1\n"
-                               "  permitted_uri_hosts: [example.org]\n")
-                         .upstream;
-  REQUIRE(files);
+  const auto read = MustParse(disk +
+                              "  key_file: /ca.key\n  bundle_file: /root.pem\n  path_length: 1\n"
+                              "  permitted_uri_hosts: [example.org]\n")
+                        .upstream;
+  REQUIRE(read);
+  const auto* const files = std::get_if<DiskUpstreamConfig>(&*read);
+  REQUIRE(files != nullptr);
   CHECK(files->certificate_file == "/ca.pem");
   CHECK(files->key_file == "/ca.key");
   CHECK(files->bundle_file == "/root.pem");
   CHECK(files->limits.path_length == 1);
   const std::string token = "  pkcs11: {module: /m.so, token: t, pin_file: /pin, key_label: ca}\n";
-  const auto in_token = MustParse(disk + token).upstream;
-  REQUIRE(in_token);
+  const auto with_token = MustParse(disk + token).upstream;
+  REQUIRE(with_token);
+  const auto* const in_token = std::get_if<DiskUpstreamConfig>(&*with_token);
+  REQUIRE(in_token != nullptr);
   CHECK(in_token->key_label == "ca");
   CHECK(in_token->token.token == "t");
   const auto problem = [&](const std::string& lines) { return ProblemOf(disk + lines); };
@@ -275,6 +279,25 @@ TEST_CASE("which keys are certified is a list of known types; all of them withou
         std::vector<std::string>{"ec-p384", "rsa-4096"});
   CHECK(ProblemOf(key + "[ec-p256, dsa-1024]\n").message.find("dsa-1024") != std::string::npos);
   CHECK(ProblemOf(key + "[]\n").line == 3);
+}
+
+TEST_CASE("a server above ours is read: where it listens, and an agent of it on this host") {
+  const std::string signet = std::string(kMinimal) + "upstream_authority:\n  type: signet\n";
+  const std::string server = "  server: upstream.example.org:8081\n";
+  const std::string socket = "  workload_api_socket: unix:///run/signet/agent/api.sock\n";
+  const auto read = MustParse(signet + server + socket).upstream;
+  REQUIRE(read);
+  const auto* const above = std::get_if<SignetUpstreamConfig>(&*read);
+  REQUIRE(above != nullptr);
+  CHECK(above->server.ToString() == "upstream.example.org:8081");
+  CHECK(above->workload_api_socket == "/run/signet/agent/api.sock");
+  const auto problem = [&](const std::string& lines) { return ProblemOf(signet + lines); };
+  CHECK(problem(server).message.find("workload_api_socket") != std::string::npos);
+  CHECK(problem(socket).message.find("server") != std::string::npos);
+  CHECK(problem("  server: unix:/run/x.sock\n" + socket).line == 5);
+  CHECK(problem("  server: nowhere\n" + socket).line == 5);
+  CHECK(problem(server + "  workload_api_socket: agent.sock\n").line == 6);
+  CHECK(problem(server + socket + "  key_file: /ca.key\n").line == 7);
 }
 
 }  // namespace
