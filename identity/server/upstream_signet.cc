@@ -15,7 +15,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 // A single turn that fails is not worth a word to an operator.
-constexpr std::uint64_t kTurnsBeforeTrouble = 3;
+constexpr unsigned kTurnsBeforeTrouble = 3;
 
 tl::unexpected<Error> Unusable(std::string why) {
   return Fail(Code::kFailedPrecondition, kUpstreamUnusable, std::move(why));
@@ -65,7 +65,7 @@ SignetUpstream::~SignetUpstream() {
 }
 
 void SignetUpstream::Run() {
-  Duration pause = timing_.first_retry;
+  Duration pause = timing_.retry.first;
   for (;;) {
     {
       std::unique_lock lock(mutex_);
@@ -99,10 +99,7 @@ Duration SignetUpstream::NoteAnswer(const Result<UpstreamTrust>& answer) {
     parts_.log.Warn("the authority above does not answer; what it said last stays",
                     {{"server", name_}, {"error", answer.error().Message()}});
   }
-  const auto shift = std::min<std::uint64_t>(failed_turns_ - 1, 16);
-  const Duration ceiling =
-      std::min<Duration>(timing_.longest_retry, timing_.first_retry * (std::int64_t{1} << shift));
-  return std::chrono::duration_cast<Duration>(ceiling * parts_.random.Unit());
+  return DrawBackoff(failed_turns_ - 1, timing_.retry, parts_.random);
 }
 
 // Whatever it answered: we must be able to sign with it, and others to verify what we sign. A

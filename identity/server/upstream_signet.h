@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -33,8 +34,7 @@ class SignetUpstream final : public UpstreamAuthority {
  public:
   struct Timing {
     Duration poll = std::chrono::seconds(5);  // as SPIRE's; a tenth of it is jitter
-    Duration first_retry = std::chrono::seconds(1);
-    Duration longest_retry = std::chrono::seconds(30);  // full jitter below it
+    BackoffPolicy retry{.first = std::chrono::seconds(1), .most = std::chrono::seconds(30)};
   };
   // Asks once before it returns, and answers also when that failed.
   static std::unique_ptr<SignetUpstream> Start(std::unique_ptr<UpstreamPeer> peer, std::string name,
@@ -76,7 +76,7 @@ class SignetUpstream final : public UpstreamAuthority {
   UpstreamTrust trust_;
   std::optional<Error> trouble_;  // of the last turn
   WallTime trouble_since_;
-  std::uint64_t failed_turns_ = 0;
+  unsigned failed_turns_ = 0;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -422,6 +422,7 @@ plugins {
     plugin_data {}
   }
 $(more_spire_attestors "${spire_server_attestors:-}")
+${spire_server_plugins:-}
 }
 EOF
   start spire-server "$peers/spire-server" run -config "$dir/server.conf"

@@ -155,7 +155,7 @@ struct World {
     above = peer.get();
     upstream = SignetUpstream::Start(
         std::move(peer), "upstream:8081", kTrustDomain,
-        {.poll = milliseconds(2), .first_retry = milliseconds(1), .longest_retry = milliseconds(4)},
+        {.poll = milliseconds(2), .retry = {.first = milliseconds(1), .most = milliseconds(4)}},
         {clock, random, log, metrics});
   }
   ~World() { upstream.reset(); }
