@@ -2,10 +2,6 @@
 // it starts: memory idle, per SVID and per open stream; the first answer on a warm and on a new
 // connection, closed loop and at a steady rate; 1,000 workloads that come back at once; a restart
 // without a server; all SVIDs minted anew as their authority is tainted.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <condition_variable>
@@ -14,6 +10,7 @@
 #include "spiffe/workload.grpc.pb.h"
 #include "spire/api/server/localauthority/v1/localauthority.grpc.pb.h"
 #include "tools/bench/bench_node.h"
+#include "tools/bench/scrape.h"
 
 namespace signet::bench {
 namespace {
@@ -83,39 +80,6 @@ double FetchOnce(const std::shared_ptr<grpc::Channel>& channel) {
   context.TryCancel();
   reader->Finish();
   return took;
-}
-
-// A number of the agent's /metrics; absent series count 0.
-double Metric(int port, const std::string& name) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    Die("the agent's metrics do not answer");
-  const std::string request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  if (write(fd, request.data(), request.size()) < 0) Die("the agent's metrics do not answer");
-  std::string text;
-  char buffer[65536];
-  for (ssize_t got; (got = read(fd, buffer, sizeof buffer)) > 0;)
-    text.append(buffer, static_cast<std::size_t>(got));
-  close(fd);
-  const auto found = text.find("\n" + name + " ");
-  return found == text.npos ? 0 : std::stod(text.substr(found + name.size() + 2));
-}
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    Die("no free port");
-  close(fd);
-  return ntohs(address.sin_port);
 }
 
 class Bench {

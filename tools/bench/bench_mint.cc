@@ -2,12 +2,9 @@
 // journal on and a fresh key and request for each, beside the floor no issuer gets below, measured
 // in the same run. With SIGNET_SPIRE_SERVER set to a spire-server program, that one too, on the
 // same load in turn.
-#include <arpa/inet.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -24,6 +21,7 @@
 #include "spire/api/server/entry/v1/entry.grpc.pb.h"
 #include "spire/api/server/svid/v1/svid.grpc.pb.h"
 #include "tools/bench/child.h"
+#include "tools/bench/scrape.h"
 
 namespace {
 
@@ -280,23 +278,9 @@ std::unique_ptr<Subject> StartSignet(const Plan& plan, const std::string& folder
       });
 }
 
-// A port that is free now; SPIRE's server does not take 0.
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    Die("no free port");
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
 std::unique_ptr<Subject> StartSpire(const std::string& program, const std::string& folder,
                                     net::TlsDialer& dialer) {
-  const int port = FreePort();
+  const int port = bench::FreePort();  // SPIRE's server does not take 0
   std::filesystem::create_directories(folder + "/spire");
   std::ofstream(folder + "/spire.conf") << fmt::format(
       R"(server {{
