@@ -69,8 +69,7 @@ bool RecordRing::Push(const Record& record) {
   std::memcpy(out, &entry, sizeof entry);
   out += sizeof entry;
   for (std::size_t i = 0; i < kTexts.size(); ++i) {
-    std::memcpy(out, (record.*kTexts[i]).data(), entry.lengths[i]);
-    out += entry.lengths[i];
+    out = std::copy_n((record.*kTexts[i]).data(), entry.lengths[i], out);  // empty ones may be null
   }
   head_.store(head + gap + size, std::memory_order_release);
   return true;

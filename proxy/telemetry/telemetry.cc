@@ -64,10 +64,10 @@ void TelemetryLane::HandOn(Record* record) {
   const bool tapped = owner_.tap_ != nullptr && owner_.tap_->watched();
   if (!record->figures.logged && !exported && !tapped) return;
   ring_.Push(*record);
-  // Either the thread sees the record as it drains, or this sees that it was not asked.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (!owner_.asked_.load(std::memory_order_relaxed)) {
-    if (!owner_.asked_.exchange(true)) owner_.Wake();
+  // Of two exchanges of one flag the later one sees what went before the earlier: either the thread
+  // finds the record as it drains, or this finds that nobody has asked.
+  if (!asked_.exchange(true, std::memory_order_acq_rel)) {
+    owner_.Wake();
   } else if (ring_.size() >= kUrgentBytes && !owner_.urgent_.load(std::memory_order_relaxed)) {
     if (!owner_.urgent_.exchange(true)) owner_.Wake();
   }
@@ -131,8 +131,7 @@ void Telemetry::Run() {
     Await(-1);
     if (!stopping_.load()) Await(kGatherMs);
     urgent_.store(false);
-    asked_.store(false);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    for (const auto& lane : lanes_) lane->asked_.exchange(false, std::memory_order_acq_rel);
     DrainAll();
   }
   DrainAll();

@@ -45,6 +45,7 @@ class TelemetryLane {
   TraceSource traces_;
   RequestSeries series_;
   RecordRing ring_;
+  std::atomic<bool> asked_{false};  // the thread was woken and will look
 };
 
 class Telemetry {
@@ -91,8 +92,7 @@ class Telemetry {
   std::vector<std::unique_ptr<RecordSink>> sinks_;
   std::vector<std::unique_ptr<TelemetryLane>> lanes_;
   UniqueFd wake_;
-  std::atomic<bool> asked_{false};   // the thread was woken and will look
-  std::atomic<bool> urgent_{false};  // … at once
+  std::atomic<bool> urgent_{false};  // the thread was woken and will look at once
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

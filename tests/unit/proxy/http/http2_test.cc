@@ -441,7 +441,7 @@ TEST_CASE("attack 13: a stalled window bounds what is taken from backends, and t
   std::size_t last = 0;
   REQUIRE(World::Eventually([&] {  // until it stands still
     const std::size_t before = std::exchange(last, sent.load());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
     return before == last;
   }));
   for (int i = 0; i < 9; ++i) world.Advance(std::chrono::seconds(5));
