@@ -142,7 +142,7 @@ TEST_CASE("every relevant x509-limbo case gets its verdict") {
                       << by_leaf << " by the rules of a leaf, " << left_out << " not relevant");
 }
 
-TEST_CASE("no x509-limbo chain passes for an X.509-SVID") {
+TEST_CASE("attack 28: no x509-limbo chain passes for an X.509-SVID") {
   const json rows = ReadData("limbo.json").at("testcases");
   const auto trust_domain = TrustDomain::Parse("example.com");
   REQUIRE(trust_domain);

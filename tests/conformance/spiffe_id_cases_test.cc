@@ -113,7 +113,8 @@ TEST_CASE("every SPIFFE ID case is answered as its row says") {
   cases.Finish();
 }
 
-TEST_CASE("every byte at the end of a name or a path segment is answered as the sweep says") {
+TEST_CASE(
+    "attack 29: every byte at the end of a name or a path segment is answered as the sweep says") {
   const CaseFile cases("spiffe_id_cases");
   const json& sweep = cases.document().at("sweep");
   std::size_t templates = 0;

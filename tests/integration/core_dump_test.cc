@@ -62,7 +62,8 @@ std::string CoreOf(const ServerProcess& server, const std::string& how) {
   return core;
 }
 
-TEST_CASE("a core of the server holds neither its private keys nor the key-encryption key") {
+TEST_CASE(
+    "attack 48: a core of the server holds neither its private keys nor the key-encryption key") {
   ServerProcess server(SIGNET_BIN);
   server.Start();
   if (geteuid() != 0) {

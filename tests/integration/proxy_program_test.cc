@@ -10,18 +10,14 @@
 
 #include "base/file.h"
 #include "tests/support/eventually.h"
-#include "tests/support/fake_workload_api.h"
-#include "tests/support/process.h"
-#include "tests/support/stream_client.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/proxy_process.h"
 
 namespace signet {
 namespace {
 
 using namespace std::chrono_literals;
 using test::Eventually;
-using test::FakeWorkloadApi;
-using test::Process;
+using test::ProxyProcess;
 using test::StreamClient;
 using test::StreamEnd;
 using test::TestAuthority;
@@ -32,92 +28,6 @@ constexpr const char* kShop = "spiffe://example.org/shop";
 constexpr const char* kWeb = "spiffe://example.org/web";
 
 using test::Talks;
-
-// A proxy, its agent and its files.
-class ProxyProcess {
- public:
-  explicit ProxyProcess(const TestAuthority& root) : api(directory.File("api.sock")), root_(root) {}
-
-  void Configure(const std::string& yaml) {
-    const std::string whole =
-        yaml + "\nworkload_api: " + directory.File("api.sock") + "\nmetrics: 127.0.0.1:0\n";
-    REQUIRE(WriteFileAtomically(config(), AsBytes(whole), 0600));
-  }
-  // Over it, by hand: what a reload must refuse.
-  void ConfigureBadly(const std::string& text) {
-    REQUIRE(WriteFileAtomically(config(), AsBytes(text), 0600));
-  }
-  void Start(const std::string& yaml, const std::vector<std::string>& wrapper = {}) {
-    Configure(yaml);
-    std::vector<std::string> arguments = wrapper;
-    for (const std::string& each :
-         {std::string(kProgram), std::string("run"), std::string("--config"), config()})
-      arguments.push_back(each);
-    process = std::make_unique<Process>(arguments, directory.File("log"));
-    REQUIRE(Eventually([&] { return !Logged("health and metrics", "port=").empty(); }));
-    const std::string port = Logged("health and metrics", "port=");
-    admin_ = (*net::Address::Parse("127.0.0.1:" + port)->Resolve()).front();
-  }
-  void Become(const std::string& id) {
-    api.Answer({id, root_.Issue(id), {root_.certificate()}, {}});
-  }
-  bool BecomesReady() {
-    return Eventually([&] { return Get("/ready").starts_with("HTTP/1.1 200"); });
-  }
-  bool BecomesUnready() {
-    return Eventually([&] { return Get("/ready").starts_with("HTTP/1.1 503"); });
-  }
-
-  std::string Get(const std::string& path) const {
-    StreamClient http = StreamClient::Connect(admin_);
-    http.Send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    return http.ReceiveToEnd();
-  }
-  double Series(const std::string& series) const {
-    const std::string text = Get("/metrics");
-    const auto at = text.find("\n" + series + " ");
-    return at == std::string::npos ? -1 : std::stod(text.substr(at + series.size() + 2));
-  }
-  double Refused(const std::string& reason) const {
-    return Series(R"(signet_proxy_refused_total{direction="inbound",listener="web",reason=")" +
-                  reason + "\"}");
-  }
-  double Closed(const std::string& reason) const {
-    return Series(
-        R"(signet_proxy_connections_closed_total{direction="inbound",listener="web",reason=")" +
-        reason + "\"}");
-  }
-  // Where a listener on port 0 is: the program says so when it starts.
-  net::SocketAddress ListenAddress(const std::string& listener) const {
-    const std::string text = Logged("listener=" + listener, "address=");
-    INFO(process->Output());
-    REQUIRE_FALSE(text.empty());
-    return (*net::Address::Parse(text)->Resolve()).front();
-  }
-  StreamClient CallAs(const std::string& id) const {
-    return StreamClient::Connect(ListenAddress("web"), test::TrustingContext(root_.Issue(id)));
-  }
-  test::ProcessEnd Stop() {
-    process->Signal(SIGTERM);
-    const auto end = process->Wait(20s);
-    REQUIRE(end);
-    return *end;
-  }
-  std::string config() const { return directory.File("proxy.yaml"); }
-
-  test::TempDir directory;
-  FakeWorkloadApi api;
-  std::unique_ptr<Process> process;
-
- private:
-  // The value after `key` in the first line that holds `mark`; empty when there is none yet.
-  std::string Logged(const std::string& mark, const std::string& key) const {
-    return test::Logged(process->Output(), mark, key);
-  }
-
-  const TestAuthority& root_;
-  net::SocketAddress admin_;
-};
 
 std::string Inbound(const net::SocketAddress& backend, const std::string& ids,
                     const std::string& more = "") {
@@ -313,7 +223,7 @@ TEST_CASE("out of file descriptors it pauses, says so, and recovers") {
   CHECK(proxy.BecomesReady());
 }
 
-TEST_CASE("5,000 half-open connections do not keep others out, and all are ended") {
+TEST_CASE("attack 34: 5,000 half-open connections do not keep others out, and all are ended") {
   rlimit files{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
   files.rlim_cur = files.rlim_max;

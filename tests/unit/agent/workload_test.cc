@@ -91,7 +91,9 @@ TEST_CASE("a binary beyond the limit has a path and no digest; with limit 0 noth
   }
 }
 
-TEST_CASE("a caller that is gone is refused, also while its socket lives on in another process") {
+TEST_CASE(
+    "attack 48: a caller that is gone is refused, also while its socket lives on in another "
+    "process") {
   const Pair pair;
   int ends[2];
   REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
@@ -128,7 +130,7 @@ TEST_CASE("a caller that is gone is refused, also while its socket lives on in a
   close(ends[1]);
 }
 
-TEST_CASE("a caller whose user is not the one that connected is refused") {
+TEST_CASE("attack 48: a caller whose user is not the one that connected is refused") {
   auto credentials = Myself();
   credentials.uid += 1;
   Metrics metrics;

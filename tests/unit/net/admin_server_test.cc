@@ -139,7 +139,7 @@ TEST_CASE("HEAD answers without the body") {
   CHECK(BodyOf(response).empty());
 }
 
-TEST_CASE("other paths, methods, hosts and protocols are refused") {
+TEST_CASE("attack 45: other paths, methods, hosts and protocols are refused") {
   const AdminWorld world;
   const auto status = [&](const std::string& request) { return StatusOf(world.Ask(request)); };
   CHECK(StatusOf(world.Get("/")) == 404);

@@ -76,7 +76,7 @@ TEST_CASE("a peer that exited before it was asked about is not alive") {
   CHECK(!IsAlive(*peer));
 }
 
-TEST_CASE("a changed start time means another process") {
+TEST_CASE("attack 48: a changed start time means another process") {
   int fds[2];
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
   const UniqueFd a(fds[0]), b(fds[1]);

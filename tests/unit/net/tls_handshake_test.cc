@@ -188,7 +188,7 @@ TEST_CASE("TLS 1.2 is refused") {
   CHECK(old.client_done != 1);
 }
 
-TEST_CASE("a foreign client speaking TLS 1.3 gets no ticket") {
+TEST_CASE("attack 30: a foreign client speaking TLS 1.3 gets no ticket") {
   TlsPeers peers;
   peers.server_options.client_certificate = ClientCertificate::kOptional;
   PlainOpenSslClient client(peers.Server());

@@ -147,7 +147,9 @@ TEST_CASE("the handshake after a rotation shows the new SVID") {
   }
 }
 
-TEST_CASE("a root that leaves the bundle takes its peers' connections with it, and only them") {
+TEST_CASE(
+    "attack 35: a root that leaves the bundle takes its peers' connections with it, and only "
+    "them") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()));
   const TestAuthority second("spiffe://example.org");
@@ -240,7 +242,9 @@ TEST_CASE("an identity that is withdrawn refuses new connections and cuts live o
   CHECK(Talks(back));
 }
 
-TEST_CASE("while the agent is away the last identity serves until it ends, and health says so") {
+TEST_CASE(
+    "attack 35: while the agent is away the last identity serves until it ends, and health says "
+    "so") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()));
   test::CertificateOptions hour;

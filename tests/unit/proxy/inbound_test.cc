@@ -59,7 +59,7 @@ TEST_CASE("an inbound listener without rules refuses everyone") {
   CHECK(backend.accepted() == 0);
 }
 
-TEST_CASE("a caller without a certificate is refused") {
+TEST_CASE("attack 28: a caller without a certificate is refused") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()));
   world.Become("spiffe://example.org/web");
@@ -70,7 +70,7 @@ TEST_CASE("a caller without a certificate is refused") {
   CHECK(backend.accepted() == 0);
 }
 
-TEST_CASE("a caller of a foreign authority is refused, whatever it calls itself") {
+TEST_CASE("attack 28: a caller of a foreign authority is refused, whatever it calls itself") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()));
   world.Become("spiffe://example.org/web");
@@ -84,7 +84,7 @@ TEST_CASE("a caller of a foreign authority is refused, whatever it calls itself"
   CHECK(backend.accepted() == 0);
 }
 
-TEST_CASE("an SVID that has ended, or has not begun, is refused") {
+TEST_CASE("attack 28: an SVID that has ended, or has not begun, is refused") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()));
   world.Become("spiffe://example.org/web");
@@ -103,7 +103,7 @@ TEST_CASE("an SVID that has ended, or has not begun, is refused") {
   CHECK(backend.accepted() == 0);
 }
 
-TEST_CASE("a certificate that is no X.509-SVID is refused") {
+TEST_CASE("attack 28: a certificate that is no X.509-SVID is refused") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address()));
   world.Become("spiffe://example.org/web");
@@ -190,7 +190,7 @@ TEST_CASE("without an identity everything is refused, and readiness says why") {
   CHECK(world.CallAs(kShop).end() == StreamEnd::kOpen);
 }
 
-TEST_CASE("a stalled handshake ends at its deadline and hurts nobody meanwhile") {
+TEST_CASE("attack 34: a stalled handshake ends at its deadline and hurts nobody meanwhile") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address(), "{id: 'spiffe://example.org/*'}",
                           "limits: {handshake_deadline: 10s}"));
@@ -222,7 +222,7 @@ TEST_CASE("handshakes in progress are bounded: the oldest gives way to the newes
   CHECK(world.Refused("handshake_limit") == 13);
 }
 
-TEST_CASE("a flood of handshakes from one address does not displace another's") {
+TEST_CASE("attack 34: a flood of handshakes from one address does not displace another's") {
   TestBackend backend(TestBackend::Echo);
   World world(InboundYaml(backend.address(), "{id: 'spiffe://example.org/*'}",
                           "limits: {handshakes: 8, handshakes_per_address: 4}"));

@@ -12,8 +12,10 @@ constexpr const char* kShop = "spiffe://example.org/shop";
 constexpr const char* kWeb = "spiffe://example.org/web";
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t kBulk = 20U << 20;
+constexpr std::size_t kGigabyte = kBulk;
 #else
 constexpr std::size_t kBulk = 100U << 20;
+constexpr std::size_t kGigabyte = 1U << 30;
 #endif
 
 // Bytes that differ everywhere, made without keeping them.
@@ -33,10 +35,10 @@ class Stream {
   std::uint64_t state_;
 };
 
-ca::Sha256Digest SendBulk(StreamClient& stream, std::uint64_t seed) {
+ca::Sha256Digest SendBulk(StreamClient& stream, std::uint64_t seed, std::size_t size = kBulk) {
   Stream bytes(seed);
   ca::Sha256Hasher hasher;
-  for (std::size_t sent = 0; sent < kBulk; sent += 1U << 20) {
+  for (std::size_t sent = 0; sent < size; sent += 1U << 20) {
     const std::string part = bytes.Next(1U << 20);
     hasher.Update(AsBytes(part));
     if (!stream.Send(part)) break;
@@ -103,7 +105,7 @@ TEST_CASE("after the client's half-close the whole answer still comes, byte for 
   CHECK(client.end() == StreamEnd::kOrderly);
 }
 
-TEST_CASE("after the backend's half-close the client may go on sending, byte for byte") {
+TEST_CASE("attack 39: after the backend's half-close the client may go on sending, byte for byte") {
   std::promise<std::pair<ca::Sha256Digest, std::size_t>> received;
   TestBackend backend([&](StreamClient& stream) {
     stream.Send("over");
@@ -120,6 +122,27 @@ TEST_CASE("after the backend's half-close the client may go on sending, byte for
   REQUIRE(client.CloseWrite());
   CHECK(received.get_future().get() == std::make_pair(sent, kBulk));
   CHECK(World::Eventually([&] { return pair.inbound.Active() == 0; }));
+}
+
+TEST_CASE("attack 39: a gigabyte comes back after the half-close, and nothing is left of it") {
+  std::promise<ca::Sha256Digest> answered;
+  TestBackend backend([&](StreamClient& stream) {
+    CHECK(stream.ReceiveToEnd() == "all of it");
+    answered.set_value(SendBulk(stream, 7, kGigabyte));
+    stream.CloseWrite();
+  });
+  Pair pair(backend.address());
+  StreamClient client = pair.Call();
+  REQUIRE(client.Send("all of it"));
+  REQUIRE(client.CloseWrite());
+  std::size_t total = 0;
+  const ca::Sha256Digest answer = ReceiveBulk(client, &total);
+  CHECK(total == kGigabyte);
+  CHECK(answer == answered.get_future().get());
+  CHECK(client.end() == StreamEnd::kOrderly);
+  CHECK(World::Eventually([&] {
+    return pair.inbound.proxy->connections() == 0 && pair.outbound.proxy->connections() == 0;
+  }));
 }
 
 TEST_CASE("both directions carry bulk at once") {
@@ -171,7 +194,7 @@ TEST_CASE("a caller that breaks off without close_notify looks broken to the bac
   CHECK(World::Eventually([&] { return world.Closed("reset") == 1; }));
 }
 
-TEST_CASE("a backend that resets looks broken to the caller, not ended") {
+TEST_CASE("attack 39: a backend that resets looks broken to the caller, not ended") {
   TestBackend backend([](StreamClient& stream) {
     stream.Receive(1);
     ResetOnClose(stream.fd());
@@ -255,7 +278,7 @@ TEST_CASE("one that moves bulk does not starve another on the same worker") {
   reader.join();
 }
 
-TEST_CASE("a connection without a byte for limits.idle is closed, one in use is not") {
+TEST_CASE("attack 39: a connection without a byte for limits.idle is closed, one in use is not") {
   TestBackend backend(TestBackend::Echo);
   World world(
       InboundYaml(backend.address(), "{id: 'spiffe://example.org/*'}", "limits: {idle: 60s}"));
@@ -273,7 +296,7 @@ TEST_CASE("a connection without a byte for limits.idle is closed, one in use is 
   CHECK(talk(busy));
 }
 
-TEST_CASE("connections that come and go leave nothing behind") {
+TEST_CASE("attack 39: connections that come and go leave nothing behind") {
   TestBackend backend(TestBackend::Echo);
   Pair pair(backend.address());
   const auto descriptors = [] {

@@ -319,7 +319,7 @@ TEST_CASE("an answer that breaks off does not look whole") {
   CHECK(caller.end() == StreamEnd::kBroken);
 }
 
-TEST_CASE("backend connections are reused by one caller and never shared with another") {
+TEST_CASE("attack 31: backend connections are reused by one caller and never shared with another") {
   ScriptedBackend backend(kOk);
   World world(HttpInboundYaml(backend.address(), "{id: 'spiffe://example.org/*'}"));
   world.Become(kWeb);

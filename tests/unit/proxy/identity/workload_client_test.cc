@@ -180,7 +180,7 @@ bool Refused(X509SVIDResponse response) {
   return !read && read.error().reason == kWorkloadAnswerRefused;
 }
 
-TEST_CASE("an answer is taken only when all of it fits together") {
+TEST_CASE("attack 35: an answer is taken only when all of it fits together") {
   const TestAuthority root("spiffe://example.org");
   const auto svid = root.Issue(kWeb);
   X509SVIDResponse good = Encode(root, svid, kWeb);

@@ -27,7 +27,7 @@ TEST_CASE("a burst is granted at once, then as many as the time brings") {
   CHECK(Granted(limiter, "a", kStart + 1h, 100) == 5);
 }
 
-TEST_CASE("one that asks too much leaves the others their share") {
+TEST_CASE("attack 43: one that asks too much leaves the others their share") {
   RateLimiter limiter({mesh::RateLimit{10, 1s, 10}, mesh::RateLimit{25, 1s, 25}});
   CHECK(Granted(limiter, "abuser", kStart, 1000) == 10);
   CHECK(Granted(limiter, "b", kStart, 10) == 10);
@@ -36,7 +36,7 @@ TEST_CASE("one that asks too much leaves the others their share") {
   CHECK(Granted(limiter, "c", kStart + 200ms, 10) == 5);
 }
 
-TEST_CASE("callers are remembered up to a number, the latest of them") {
+TEST_CASE("attack 43: callers are remembered up to a number, the latest of them") {
   RateLimiter limiter({mesh::RateLimit{1, 1h, 1}, std::nullopt}, 2);
   CHECK_FALSE(limiter.Take("a", kStart));
   CHECK_FALSE(limiter.Take("b", kStart));

@@ -1,5 +1,6 @@
 // What is sent again, to whom, and byte for byte what; what is never sent twice; and what is
 // refused because there is too much of it.
+#include "tests/unit/proxy/http/http2_frames.h"
 #include "tests/unit/proxy/http/http_world.h"
 
 namespace signet::proxy {
@@ -83,7 +84,7 @@ TEST_CASE("a failure that was answered is asked again for reads, never for a POS
   CHECK(good.requests().size() == 1);
 }
 
-TEST_CASE("a body is sent again byte for byte, unless it is too long to keep") {
+TEST_CASE("attack 42: a body is sent again byte for byte, unless it is too long to keep") {
   ScriptedBackend failing(Answer(503, "no"));
   ScriptedBackend good(Answer(200, "yes"));
   Retried retried({failing.address().ToString(), good.address().ToString()}, kRetry,
@@ -98,7 +99,7 @@ TEST_CASE("a body is sent again byte for byte, unless it is too long to keep") {
   CHECK(good.requests().size() == 1);
 }
 
-TEST_CASE("trailers and chunks are sent again as they came") {
+TEST_CASE("attack 42: trailers and chunks are sent again as they came") {
   ScriptedBackend failing(Answer(503, "no"));
   ScriptedBackend good(Answer(200, "yes"));
   Retried retried({failing.address().ToString(), good.address().ToString()}, kRetry,
@@ -111,7 +112,43 @@ TEST_CASE("trailers and chunks are sent again as they came") {
   CHECK(good.requests().at(0).trailers == std::vector<std::string>{"x-sum: 7"});
 }
 
-TEST_CASE("a backend that fails altogether is asked no more than its budget") {
+TEST_CASE("attack 42: a stream refused before its body was read is sent again, byte for byte") {
+  std::mutex mutex;
+  std::vector<std::string> bodies;  // of streams that were served
+  int refused = 0;
+  TestBackend backend([&](StreamClient& stream) {
+    if (stream.Receive(24) != h2::kPreface) return;
+    stream.Send(h2::Frame(h2::kSettings, 0, 0));
+    std::map<std::uint32_t, std::string> bodies_of;
+    for (std::string head; (head = stream.Receive(9)).size() == 9;) {
+      const std::string payload = stream.Receive(h2::ReadNumber(head.substr(0, 3)));
+      const std::uint32_t id = h2::ReadNumber(head.substr(5));
+      const bool last = (head[4] & h2::kEndStream) != 0;
+      const std::lock_guard lock(mutex);
+      if (head[3] == h2::kHeaders && refused == 0) {
+        ++refused;
+        stream.Send(h2::Frame(h2::kReset, 0, id, h2::Number(h2::kRefused, 4)));
+      } else if (head[3] == h2::kHeaders) {
+        bodies_of[id] = "";
+      } else if (head[3] == h2::kData && bodies_of.contains(id)) {
+        bodies_of[id] += payload;
+        if (!last) continue;
+        bodies.push_back(bodies_of[id]);
+        stream.Send(h2::Frame(h2::kHeaders, h2::kEndHeaders | h2::kEndStream, id,
+                              h2::Block({{":status", "200"}, {"content-length", "0"}})));
+      }
+    }
+  });
+  Retried retried({backend.address().ToString()}, kRetry, "", "upstream_protocol: http2,");
+  std::string body;
+  for (int i = 0; body.size() < 30'000; ++i) body += std::to_string(i);
+  CHECK(retried.Ask(Request("POST", "/", body)).start_line == "HTTP/1.1 200 OK");
+  const std::lock_guard lock(mutex);
+  CHECK(refused == 1);
+  CHECK(bodies == std::vector<std::string>{body});
+}
+
+TEST_CASE("attack 42: a backend that fails altogether is asked no more than its budget") {
   ScriptedBackend failing(Answer(503, "no"));
   Retried retried({failing.address().ToString()}, kRetry,
                   "retry_budget: {percent: 20, min_per_second: 0}, outlier_detection: "
@@ -150,7 +187,9 @@ TEST_CASE("an endpoint that fails in a row is left out, and comes back by one re
   CHECK(seen.size() == 2);
 }
 
-TEST_CASE("more than max_requests are refused at once, and that is no failure of the endpoint") {
+TEST_CASE(
+    "attack 44: more than max_requests are refused at once, and that is no failure of the "
+    "endpoint") {
   std::promise<void> go;
   std::shared_future<void> going = go.get_future().share();
   ScriptedBackend slow([going](const Message&) {
@@ -186,6 +225,22 @@ TEST_CASE("a caller over its rate is told when to come again, in gRPC's way for 
   CHECK(retried.Ask(Request("GET", "/"), "spiffe://example.org/other").body == "yes");
   retried.world.clock.Advance(5s);
   CHECK(retried.Ask(Request("GET", "/")).body == "yes");
+}
+
+TEST_CASE("attack 43: one caller at a hundred times its rate takes nothing from another") {
+  ScriptedBackend good(Answer(200, "yes"));
+  Retried retried({good.address().ToString()}, "name: r", "",
+                  "rate_limits: {per_identity: {requests: 5, per: 1h}, total: {requests: 10, per: "
+                  "1h}},");
+  StreamClient abuser = retried.world.CallAs("spiffe://example.org/abuser");
+  MessageReader reader(abuser);
+  int granted = 0;
+  for (int i = 0; i < 500; ++i) {
+    REQUIRE(abuser.Send(Request("GET", "/")));
+    if (reader.Next()->body == "yes") ++granted;
+  }
+  CHECK(granted == 5);
+  for (int i = 0; i < 5; ++i) CHECK(retried.Ask(Request("GET", "/")).body == "yes");
 }
 
 TEST_CASE("a request that policy refuses takes nothing from the rate") {

@@ -78,14 +78,14 @@ TEST_CASE("a peak is felt at once and forgotten slowly") {
   CHECK(latency.Expected(kStart + 60s) < 0.01);
 }
 
-TEST_CASE("what fails fast does not attract what comes next") {
+TEST_CASE("attack 44: what fails fast does not attract what comes next") {
   Balanced balanced({1, 1});
   balanced.Ask(0, false, 1ms, kStart);
   balanced.Ask(1, true, 50ms, kStart);
   for (int i = 0; i < 20; ++i) CHECK(balanced.Pick() == 1);
 }
 
-TEST_CASE("what was never asked is not flooded, and not forgotten") {
+TEST_CASE("attack 44: what was never asked is not flooded, and not forgotten") {
   Balanced balanced({1, 1});
   balanced.Ask(0, true, 1ms, kStart);
   CHECK(balanced.Pick() == 0);
@@ -128,7 +128,7 @@ TEST_CASE("a probe that says nothing leaves the decision to the next one") {
   CHECK(balanced.health(0).state() == EndpointHealth::State::kProbing);
 }
 
-TEST_CASE("when too few are well all are asked") {
+TEST_CASE("attack 44: when too few are well all are asked") {
   Balanced balanced({1, 1, 1}, By(mesh::LbPolicy::kRoundRobin));
   for (std::size_t at : {0U, 1U})
     for (int i = 0; i < 5; ++i) balanced.Ask(at, false, 1ms, kStart);
