@@ -65,6 +65,17 @@ void ServiceManager::Reloading() const {
   Send(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", MonotonicMicroseconds()));
 }
 
+void ServiceManager::Succeed(pid_t pid, std::string_view status) {
+  Send(fmt::format("MAINPID={}\nREADY=1\nSTATUS={}", pid, OneLine(status)));
+  socket_.clear();
+}
+
+std::vector<std::string> ServiceManager::Environment() const {
+  if (socket_.empty()) return {};
+  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(2 * watchdog_period_);
+  return {"NOTIFY_SOCKET=" + socket_, fmt::format("WATCHDOG_USEC={}", limit.count())};
+}
+
 void ServiceManager::Stopping() const { Send("STOPPING=1"); }
 
 void ServiceManager::Say(std::string_view status) const { Send("STATUS=" + OneLine(status)); }

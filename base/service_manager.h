@@ -6,10 +6,13 @@
 // more behind it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <csignal>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -29,6 +32,10 @@ class ServiceManager {
   void Ready(std::string_view status) const;
   void Reloading() const;  // until the next Ready()
   void Stopping() const;
+  // `pid`, which got Environment(), is the service from now on, and ready: this process is silent.
+  void Succeed(pid_t pid, std::string_view status);
+  // What FromEnvironment() took, for a program that replaces this one.
+  std::vector<std::string> Environment() const;
   void Say(std::string_view status) const;
   void KeepAlive() const;
 

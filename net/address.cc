@@ -234,7 +234,7 @@ Result<UniqueFd> ListenUnix(const std::string& path, const UnixListenOptions& op
 }
 
 void RemoveSocketFile(const std::string& path) {
-  if (!IsPassedPath(path)) unlink(path.c_str());
+  if (!IsPassedPath(path) && !SocketFilesAreLeft()) unlink(path.c_str());
 }
 
 Result<SocketAddress> LocalAddress(int fd) {

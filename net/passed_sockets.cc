@@ -2,25 +2,47 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "net/address.h"
 
 namespace signet::net {
 namespace {
 
 constexpr int kFirstPassed = 3;  // SD_LISTEN_FDS_START
 constexpr int kMostPassed = 64;
+constexpr int kMostGiven = 65536;
+constexpr const char* kGiven = "SIGNET_GIVEN_LISTENERS";  // how many; the pipe comes after them
 
-// Written once, before any thread; never closed: a socket closed here would still be open there.
-std::vector<int>& Passed() {
-  static std::vector<int> passed;
-  return passed;
+struct PassedSocket {
+  int fd;
+  std::size_t taken = 0;  // how often
+};
+
+// A manager's are never closed: a socket closed here would still be open there.
+struct PassedSockets {
+  std::vector<PassedSocket> all;
+  UniqueFd predecessor;
+  bool given = false;  // by a predecessor, not by a manager
+  bool files_left = false;
+};
+
+PassedSockets& State() {
+  static PassedSockets state;
+  return state;
 }
 
 int TakeNumber(const char* name) {
@@ -73,10 +95,22 @@ bool IsBoundTo(int fd, const sockaddr* wanted, socklen_t length) {
   return !path.empty() && path == PathOf(*reinterpret_cast<const sockaddr_un*>(bound), size);
 }
 
-int Find(const sockaddr* address, socklen_t length) {
-  for (const int fd : Passed())
-    if (IsBoundTo(fd, address, length)) return fd;
-  return -1;
+PassedSocket* Find(const sockaddr* address, socklen_t length) {
+  PassedSocket* found = nullptr;
+  for (PassedSocket& each : State().all)
+    if (IsBoundTo(each.fd, address, length) && (found == nullptr || each.taken < found->taken))
+      found = &each;
+  return found;
+}
+
+void Keep(int fd) {
+  if (!IsStreamListener(fd)) {
+    close(fd);
+    return;
+  }
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  State().all.push_back({fd});
 }
 
 }  // namespace
@@ -85,22 +119,23 @@ std::size_t TakePassedSockets() {
   const bool ours = TakeNumber("LISTEN_PID") == static_cast<int>(getpid());
   const int count = TakeNumber("LISTEN_FDS");
   unsetenv("LISTEN_FDNAMES");
-  if (!ours) return 0;
-  for (int fd = kFirstPassed; fd < kFirstPassed + count && count <= kMostPassed; ++fd) {
-    if (!IsStreamListener(fd)) {
-      close(fd);
-      continue;
-    }
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    Passed().push_back(fd);
+  const int given = std::clamp(TakeNumber(kGiven), 0, kMostGiven);
+  if (given > 0) {
+    for (int fd = kFirstPassed; fd < kFirstPassed + given; ++fd) Keep(fd);
+    State().predecessor.Reset(kFirstPassed + given);
+    fcntl(kFirstPassed + given, F_SETFD, FD_CLOEXEC);
+    State().given = true;
+  } else if (ours && count <= kMostPassed) {
+    for (int fd = kFirstPassed; fd < kFirstPassed + count; ++fd) Keep(fd);
   }
-  return Passed().size();
+  return State().all.size();
 }
 
 UniqueFd PassedListener(const sockaddr* address, socklen_t length) {
-  const int fd = Find(address, length);
-  return UniqueFd(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  PassedSocket* const found = Find(address, length);
+  if (found == nullptr) return UniqueFd();
+  ++found->taken;
+  return UniqueFd(fcntl(found->fd, F_DUPFD_CLOEXEC, 0));
 }
 
 bool IsPassedPath(const std::string& path) {
@@ -108,7 +143,57 @@ bool IsPassedPath(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return false;
   std::memcpy(address.sun_path, path.data(), path.size());
-  return Find(reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0;
+  return Find(reinterpret_cast<const sockaddr*>(&address), sizeof address) != nullptr;
 }
+
+std::size_t MostPassedQueues() {
+  std::size_t most = 0;
+  for (const PassedSocket& each : State().all) {
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    if (getsockname(each.fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) continue;
+    most = std::max(
+        most,
+        static_cast<std::size_t>(std::ranges::count_if(State().all, [&](const PassedSocket& other) {
+          return IsBoundTo(other.fd, reinterpret_cast<const sockaddr*>(&bound), length);
+        })));
+  }
+  return most;
+}
+
+UniqueFd TakePredecessor() { return std::move(State().predecessor); }
+
+void CloseGiven() {
+  if (!State().given) return;
+  for (const PassedSocket& each : State().all) close(each.fd);
+  State().all.clear();
+}
+
+Result<ListenerGift> GiveListeners() {
+  const auto failed = [](int error) {
+    return Fail(Code::kUnavailable, kListenFailed, "to hand over: " + ErrnoText(error));
+  };
+  ListenerGift gift;
+  std::set<ino_t> queues;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+    const int fd = std::atoi(entry.path().filename().c_str());
+    struct stat facts{};
+    if (fstat(fd, &facts) != 0 || !S_ISSOCK(facts.st_mode) || !IsStreamListener(fd)) continue;
+    if (!queues.insert(facts.st_ino).second) continue;
+    gift.descriptors.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!gift.descriptors.back().valid()) return failed(errno);
+  }
+  if (error) return failed(error.value());
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return failed(errno);
+  gift.ready.Reset(ends[0]);
+  gift.variable = std::string(kGiven) + "=" + std::to_string(gift.descriptors.size());
+  gift.descriptors.emplace_back(ends[1]);
+  return gift;
+}
+
+void LeaveSocketFiles() { State().files_left = true; }
+bool SocketFilesAreLeft() { return State().files_left; }
 
 }  // namespace signet::net

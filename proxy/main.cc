@@ -3,7 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
+#include "base/child_process.h"
 #include "net/passed_sockets.h"
 #include "proxy/run.h"
 
@@ -13,6 +15,7 @@ constexpr int kExitOk = 0;
 constexpr int kExitCannotRun = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitBadConfig = 3;
+constexpr int kExitNoApplication = 127;
 
 constexpr const char* kFooter = R"(
 Example (proxy.yaml):
@@ -53,15 +56,24 @@ Example (proxy.yaml):
 
   signet-proxy validate --config proxy.yaml
   signet-proxy run --config proxy.yaml
+  signet-proxy exec --config proxy.yaml -- /usr/bin/shop --port 8080
 
-Signals:
+Signals (run):
   SIGHUP           reload rules, listeners and limits (a changed file does the same); a bad file is
                    refused whole and the old configuration stays; the access log's file is opened
                    again
+  SIGUSR2          upgrade: start the program again, from the file as it is now, with everything this
+                   process listens on; once that serves, let connections here finish for
+                   limits.drain. When it does not serve within 30s, this process goes on
   SIGTERM, SIGINT  stop accepting, let connections finish for limits.drain; a second one ends at once
 
+Signals (exec):
+  All of the above go to the application and mean what it makes of them. The proxy serves until the
+  application has ended, then drains. Rules are reloaded when their files change.
+
 Exit status:
-  0  stopped in order, or the configuration is valid
+  0  stopped in order, or the configuration is valid; of exec: the application's own, or 128 and the
+     signal that ended it, 127 when there is no such program
   1  cannot run: an address is taken, or the system refused something
   2  wrong command line
   3  the configuration has problems; each is printed with file, line and a hint
@@ -93,10 +105,16 @@ int Validate(const signet::proxy::RunOptions& options) {
 int Run(const signet::proxy::RunOptions& options) {
   const auto config = Load(options);
   if (!config) return kExitBadConfig;
-  const signet::Status ran = signet::proxy::Run(options, config);
-  if (ran) return kExitOk;
+  const signet::Result<int> ran = signet::proxy::Run(options, config);
+  if (ran) return *ran;
   std::fprintf(stderr, "signet-proxy: %s\n", ran.error().Message().c_str());
-  return kExitCannotRun;
+  return ran.error().reason == signet::kCannotStartChild ? kExitNoApplication : kExitCannotRun;
+}
+
+// A link to a file that was replaced since would say "(deleted)" when it is needed.
+std::string OwnPath() {
+  std::error_code failed;
+  return std::filesystem::read_symlink("/proc/self/exe", failed).string();
 }
 
 }  // namespace
@@ -111,11 +129,22 @@ int main(int argc, char** argv) {
   signet::net::TakePassedSockets();
   options.endpoint_socket = Environment("SPIFFE_ENDPOINT_SOCKET");
 
+  options.image = {OwnPath(), {argv, argv + argc}};
+
   CLI::App* run = app.add_subcommand("run", "Run the proxy in the foreground");
+  CLI::App* exec = app.add_subcommand(
+      "exec",
+      "Run the proxy, and beside it an application: started when it serves, stopped before");
+  exec->add_option("application", options.application,
+                   "The application and its arguments, after --")
+      ->required();
+  int ready_seconds = 60;
+  exec->add_option("--ready-within", ready_seconds, "Seconds to wait for an identity (60)")
+      ->check(CLI::Range(1, 86400));
   CLI::App* validate =
       app.add_subcommand("validate", "Check a configuration and say what is wrong");
   CLI::App* version = app.add_subcommand("version", "Print the version");
-  for (CLI::App* command : {run, validate})
+  for (CLI::App* command : {run, exec, validate})
     command->add_option("-c,--config", options.config_path, "The configuration file (YAML)")
         ->required();
 
@@ -124,7 +153,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
-  if (*run) return Run(options);
+  options.ready_within = std::chrono::seconds(ready_seconds);
+  if (*run || *exec) return Run(options);
   if (*validate) return Validate(options);
   if (*version) std::printf("signet-proxy %s\n", SIGNET_VERSION);
   return kExitOk;

@@ -9,6 +9,7 @@
 #include <latch>
 
 #include "base/open_metrics.h"
+#include "net/passed_sockets.h"
 #include "proxy/admin/admin_json.h"
 #include "proxy/telemetry/otlp/span_exporter.h"
 
@@ -56,8 +57,10 @@ std::shared_ptr<RateLimiter> LimiterOf(const ListenerConfig& listener, const Pla
 
 Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> config,
                                             const Parts& parts) {
-  const std::size_t workers =
-      config->threads > 0 ? config->threads : std::max(1U, std::thread::hardware_concurrency());
+  // Each queue that a predecessor listened on must be heard.
+  const std::size_t workers = std::max(
+      config->threads > 0 ? config->threads : std::max(1U, std::thread::hardware_concurrency()),
+      net::MostPassedQueues());
   std::unique_ptr<Proxy> proxy(new Proxy(parts, workers));
   proxy->workload_api_ = config->workload_api;
   std::unique_ptr<RecordSink> exporter;
@@ -65,9 +68,10 @@ Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> c
   SIGNET_TRY(proxy->telemetry_, Telemetry::Start(config->telemetry, workers, std::move(exporter),
                                                  {parts.clock, parts.random}));
   for (std::size_t i = 0; i < workers; ++i) {
-    SIGNET_TRY(auto worker, Worker::Create({i, workers, parts.clock, parts.log, proxy->admission_,
-                                            proxy->counters_, parts.random.Below(UINT64_MAX),
-                                            proxy->telemetry_->lane(i)}));
+    SIGNET_TRY(auto worker,
+               Worker::Create({i, workers, parts.clock, parts.log, proxy->admission_,
+                               proxy->counters_, parts.random.Below(UINT64_MAX),
+                               proxy->telemetry_->lane(i), parts.accept_with_identity}));
     proxy->workers_.push_back(std::move(worker));
   }
   SIGNET_RETURN_IF_ERROR(proxy->Apply(std::move(config)));

@@ -32,6 +32,7 @@ class Proxy final : public IdentityObserver {
     const Logger& log;
     Metrics& metrics;
     Random& random;
+    bool accept_with_identity = false;  // callers wait unheard until there is one
   };
 
   // Opens all listeners, or none: fails with net::kListenFailed. Everything is refused until an

@@ -12,10 +12,13 @@
 
 #include "base/random.h"
 #include "net/admin_server.h"
+#include "net/passed_sockets.h"
 #include "proxy/admin/admin_socket.h"
+#include "proxy/companion.h"
 #include "proxy/file_watch.h"
 #include "proxy/identity/denial_gate.h"
 #include "proxy/proxy.h"
+#include "proxy/upgrade.h"
 
 namespace signet::proxy {
 namespace {
@@ -23,14 +26,19 @@ namespace {
 using namespace std::chrono_literals;
 
 inline constexpr Reason kCannotStart{"cannot start"};
+inline constexpr Reason kNotReady{"the application was not started: the proxy is not ready"};
 constexpr Duration kRefreshEvery = 30s;
 constexpr Duration kSettle = 100ms;
 constexpr Duration kStatusEvery = 10s;
+constexpr Duration kReadyLook = 20ms;
+constexpr Duration kUpgradePatience = 30s;
 
+// SIGQUIT, SIGUSR1, SIGWINCH and SIGCHLD are there for an application beside the proxy.
 sigset_t Signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD})
+    sigaddset(&signals, signal);
   return signals;
 }
 
@@ -59,11 +67,18 @@ class Program final : public net::EventHandler {
         loop_(loop),
         metrics_(metrics),
         applied_(Reloads("applied")),
-        refused_(Reloads("refused")) {}
+        refused_(Reloads("refused")),
+        upgrades_failed_(metrics.Counter("signet_proxy_upgrades_failed_total",
+                                         "Successors that were started and did not serve.", {})),
+        predecessor_(net::TakePredecessor()) {
+    if (!options.application.empty()) application_.emplace(options.application);
+  }
 
   Status Start(std::shared_ptr<const ProxyConfig> config) {
     limits_ = config->limits;
-    SIGNET_TRY(proxy_, Proxy::Start(config, {clock_, log_, metrics_, random_}));
+    // Whoever waits in a socket that was there before us is not taken out only to be refused.
+    const bool with_identity = net::MostPassedQueues() > 0;
+    SIGNET_TRY(proxy_, Proxy::Start(config, {clock_, log_, metrics_, random_, with_identity}));
     if (config->metrics) {
       SIGNET_TRY(admin_, net::AdminServer::Start(
                              *config->metrics, [this] { return proxy_->health(); },
@@ -83,14 +98,20 @@ class Program final : public net::EventHandler {
     SIGNET_RETURN_IF_ERROR(loop_.Add(signals_.get(), EPOLLIN, this));
     Watch(*config);
     RefreshLater();
-    options_.manager.Ready("listening");
+    manager_.Ready("listening");
     PulseLater();
+    if (IsSuccessor()) net::CloseGiven();
+    if (IsSuccessor() || application_) AwaitReady(clock_.SteadyNow() + options_.ready_within);
     return {};
   }
+
+  // Of the application; 0 without one.
+  const Result<int>& end() const { return end_; }
 
   // The identity first: nothing may reach a proxy that is going away. `proxy_` cuts what is left.
   void Stop() {
     loop_.Remove(signals_.get(), this);
+    upgrade_.reset();
     watch_.reset();
     client_.reset();
     mesh_client_.reset();
@@ -108,11 +129,96 @@ class Program final : public net::EventHandler {
   void OnEvents(std::uint32_t) override {
     signalfd_siginfo signal{};
     while (::read(signals_.get(), &signal, sizeof signal) == sizeof signal) {
-      if (signal.ssi_signo == SIGHUP)
-        Reload();
+      if (application_)
+        OnSignalBeside(signal);
       else
-        Drain();
+        OnSignal(static_cast<int>(signal.ssi_signo));
     }
+  }
+
+  void OnSignal(int signal) {
+    if (signal == SIGHUP) return Reload();
+    if (signal == SIGUSR2) return BeginUpgrade();
+    if (signal == SIGTERM || signal == SIGINT) Drain();
+  }
+
+  // The application decides what a signal means; its end is what ends the proxy.
+  void OnSignalBeside(const signalfd_siginfo& signal) {
+    const int number = static_cast<int>(signal.ssi_signo);
+    if (number == SIGCHLD) {
+      if (const auto code = application_->Reap()) EndWithApplication(*code);
+    } else if (application_->runs()) {
+      application_->Forward(signal);
+    } else if (number == SIGTERM || number == SIGINT || number == SIGQUIT) {
+      constexpr int kSignalled = 128;
+      if (!application_->started()) end_ = kSignalled + number;
+      Drain();
+    }
+  }
+
+  void EndWithApplication(int code) {
+    if (draining_) return;
+    end_ = code;
+    log_.Info("the application has ended", {{"code", code}});
+    Drain();
+  }
+
+  bool IsSuccessor() const { return predecessor_.valid(); }
+
+  void AwaitReady(SteadyTime until) {
+    if (draining_) return;
+    if (proxy_->health().ready) return OnReadyToServe();
+    if (application_ && clock_.SteadyNow() >= until) {
+      end_ = Fail(Code::kDeadlineExceeded, kNotReady, proxy_->health().problems.front());
+      return Drain();
+    }
+    loop_.RunAfter(kReadyLook, [this, until] { AwaitReady(until); });
+  }
+
+  void OnReadyToServe() {
+    if (IsSuccessor()) {
+      const char byte = '1';
+      // A predecessor that is gone needs no answer: its sockets are ours already.
+      if (::write(predecessor_.get(), &byte, 1) != 1) log_.Warn("the predecessor does not listen");
+      predecessor_.Reset();
+      log_.Info("took over");
+    }
+    if (!application_) return;
+    if (const Status started = application_->Start(); !started) {
+      end_ = tl::unexpected(started.error());
+      return Drain();
+    }
+    log_.Info("the application is started", {{"pid", application_->pid()}});
+  }
+
+  void BeginUpgrade() {
+    if (draining_ || upgrade_) return log_.Info("no upgrade now: one is in progress, or the end");
+    if (::getpid() == 1)
+      return log_.Error("no upgrade: as process 1 of its container this one must stay to its end");
+    log_.Info("upgrade: starting the new process", {{"program", options_.image.path}});
+    auto upgrade = Upgrade::Start(loop_, options_.image, manager_.Environment(), kUpgradePatience,
+                                  [this](const Result<pid_t>& successor) {
+                                    if (successor) return GiveWay(*successor);
+                                    OnUpgradeFailed(successor.error());
+                                  });
+    if (!upgrade) return OnUpgradeFailed(upgrade.error());
+    upgrade_ = *std::move(upgrade);
+  }
+
+  void OnUpgradeFailed(const Error& why) {
+    upgrades_failed_.Add();
+    log_.Error("no upgrade: this process goes on", {{"why", why.Message()}});
+    upgrade_.reset();
+  }
+
+  void GiveWay(pid_t successor) {
+    log_.Info("upgrade: the new process serves", {{"pid", successor}});
+    net::LeaveSocketFiles();
+    manager_.Succeed(successor, "listening");
+    admin_.reset();
+    admin_socket_.reset();
+    upgrade_.reset();
+    Drain();
   }
 
   void Watch(const ProxyConfig& config) {
@@ -132,23 +238,23 @@ class Program final : public net::EventHandler {
 
   // A worker that does not turn keeps Probe() from returning, and the manager's watchdog hungry.
   void PulseLater() {
-    const Duration watched = options_.manager.watchdog_period();
+    const Duration watched = manager_.watchdog_period();
     loop_.RunAfter(
         watched > Duration::zero() ? std::min(watched, kStatusEvery) : kStatusEvery, [this] {
           proxy_->Probe();
-          options_.manager.KeepAlive();
+          manager_.KeepAlive();
           const net::Health health = proxy_->health();
           const std::string status = health.problems.empty() ? "serving" : health.problems.front();
-          if (std::exchange(said_, status) != status) options_.manager.Say(status);
+          if (std::exchange(said_, status) != status) manager_.Say(status);
           PulseLater();
         });
   }
 
   void Reload() {
     if (draining_) return log_.Info("no reload while shutting down");
-    options_.manager.Reloading();
+    manager_.Reloading();
     ApplyFile();
-    options_.manager.Ready("listening");
+    manager_.Ready("listening");
   }
 
   void ApplyFile() {
@@ -178,7 +284,7 @@ class Program final : public net::EventHandler {
   void Drain() {
     if (draining_) return loop_.Stop();  // asked twice
     draining_ = true;
-    options_.manager.Stopping();
+    manager_.Stopping();
     log_.Info("shutting down",
               {{"connections", proxy_->connections()}, {"drain", FormatDuration(limits_.drain)}});
     proxy_->BeginDrain([this] { loop_.Stop(); });
@@ -189,12 +295,15 @@ class Program final : public net::EventHandler {
   }
 
   const RunOptions& options_;
+  ServiceManager manager_{options_.manager};
   const Logger& log_;
   const Clock& clock_;
   net::EventLoop& loop_;
   Metrics& metrics_;
   Counter& applied_;
   Counter& refused_;
+  Counter& upgrades_failed_;
+  UniqueFd predecessor_;  // until it was told that this process serves
   OsRandom random_;
   LimitsConfig limits_;
   std::unique_ptr<Proxy> proxy_;
@@ -204,6 +313,9 @@ class Program final : public net::EventHandler {
   std::unique_ptr<MeshClient> mesh_client_;
   std::unique_ptr<WorkloadClient> client_;
   std::unique_ptr<FileWatch> watch_;
+  std::unique_ptr<Upgrade> upgrade_;  // in progress
+  std::optional<Companion> application_;
+  Result<int> end_{0};
   UniqueFd signals_;
   std::string said_;  // to the service manager
   bool draining_ = false;
@@ -218,7 +330,7 @@ void BlockSignals() {
   ::signal(SIGXFSZ, SIG_IGN);  // a log file at its limit must not end the traffic
 }
 
-Status Run(const RunOptions& options, std::shared_ptr<const ProxyConfig> config) {
+Result<int> Run(const RunOptions& options, std::shared_ptr<const ProxyConfig> config) {
   const Logger log("signet-proxy", config->log_level, config->log_format);
   const SystemClock clock;
   Metrics metrics;
@@ -229,8 +341,9 @@ Status Run(const RunOptions& options, std::shared_ptr<const ProxyConfig> config)
   const Status started = program.Start(std::move(config));
   if (started) loop->Run();
   program.Stop();
-  if (started) log.Info("stopped");
-  return started;
+  if (!started) return tl::unexpected(started.error());
+  log.Info("stopped");
+  return program.end();
 }
 
 }  // namespace signet::proxy

@@ -49,6 +49,7 @@ Worker::Worker(std::unique_ptr<net::EventLoop> loop, std::shared_ptr<const net::
       library_(std::move(library)),
       index_(parts.index),
       workers_(parts.workers),
+      waits_for_identity_(parts.accept_with_identity),
       http_shared_(std::make_unique<HttpShared>(*this, parts.first_refusal)) {
   http_ = http_shared_.get();
   thread_ = std::thread([this] { loop_->Run(); });
@@ -163,17 +164,13 @@ void Worker::SwapPlan(const Plan& plan, ListenerSockets sockets) {
   listeners_ = std::move(kept);
   MakeContexts();
   WatchEndpoints();
-  for (auto& [key, listener] : listeners_) {
-    if (listener->watched || !listener->socket.valid()) continue;
-    const Status added = loop_->Add(listener->socket.get(), kListenEvents, listener.get());
-    CHECK_TRUE(added.has_value());
-    listener->watched = true;
-  }
+  StartListening();
 }
 
 void Worker::SwapIdentity(IdentityPtr identity) {
   identity_ = std::move(identity);
   MakeContexts();
+  if (identity_ && std::exchange(waits_for_identity_, false)) StartListening();
 }
 
 void Worker::DecideAll() {
@@ -247,6 +244,16 @@ std::shared_ptr<const net::TlsContext> Worker::MakeContext(const Lane& lane, Alp
 
 // ---- accepting
 
+void Worker::StartListening() {
+  if (waits_for_identity_) return;
+  for (auto& [key, listener] : listeners_) {
+    if (listener->watched || listener->pause != 0 || !listener->socket.valid()) continue;
+    const Status added = loop_->Add(listener->socket.get(), kListenEvents, listener.get());
+    CHECK_TRUE(added.has_value());
+    listener->watched = true;
+  }
+}
+
 void Worker::StopListening(Listener& listener) {
   loop_->Cancel(listener.pause);
   if (listener.watched) loop_->Remove(listener.socket.get(), &listener);
@@ -282,6 +289,7 @@ bool Worker::OnAcceptError(Listener& listener, int error) {
   loop_->Remove(listener.socket.get(), &listener);
   listener.watched = false;
   listener.pause = loop_->RunAfter(kAcceptPause, [this, &listener] {
+    listener.pause = 0;
     listener.watched = loop_->Add(listener.socket.get(), kListenEvents, &listener).has_value();
   });
   return false;

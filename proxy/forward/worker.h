@@ -31,8 +31,9 @@ struct WorkerParts {
   const Logger& log;
   Admission& admission;
   ProxyCounters& counters;
-  std::uint64_t first_refusal = 0;  // random: where the serials of refusals begin
-  TelemetryLane& telemetry;         // this worker's
+  std::uint64_t first_refusal = 0;    // random: where the serials of refusals begin
+  TelemetryLane& telemetry;           // this worker's
+  bool accept_with_identity = false;  // not before the first one is there
 };
 
 class Worker final : public ConnectionHost {
@@ -82,6 +83,7 @@ class Worker final : public ConnectionHost {
   std::shared_ptr<const net::TlsContext> MakeContext(const Lane& lane, Alpn alpn) const;
   // This worker's part of a limit that counts for all.
   std::size_t Share(std::size_t limit) const { return std::max<std::size_t>(1, limit / workers_); }
+  void StartListening();
   void StopListening(Listener& listener);
   // True when more may be waiting.
   bool Accept(Listener& listener);
@@ -95,6 +97,7 @@ class Worker final : public ConnectionHost {
   const std::shared_ptr<const net::TlsLibrary> library_;  // outlives the thread
   const std::size_t index_;
   const std::size_t workers_;
+  bool waits_for_identity_;
   BufferPool buffers_{64};
   std::unique_ptr<HttpShared> http_shared_;
   std::shared_ptr<const net::TlsContext> server_context_, http_server_context_;
