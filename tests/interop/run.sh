@@ -23,6 +23,8 @@ source "$interop_dir/node_proofs.sh"
 source "$interop_dir/nested.sh"
 # shellcheck source=envoy_rotation.sh
 source "$interop_dir/envoy_rotation.sh"
+# shellcheck source=envoy_federation.sh
+source "$interop_dir/envoy_federation.sh"
 
 signet_bin=${SIGNET_BIN:-$interop_dir/../../build/release/bin}
 readonly signet_bin
@@ -412,8 +414,8 @@ test_certificates() {
 # ----------------------------------------------------------------------------------------------
 
 readonly all_tests=(spire_agent spire_agent_proofs spire_server spire_server_proofs spire_cli spire_cli_agents
-  spire_cli_local_authority libraries sds sds_rotation proxy_inbound proxy_outbound certificates federation_endpoint
-  federation_client oidc_discovery nested_below_spire spire_below_signet)
+  spire_cli_local_authority libraries sds sds_rotation sds_federation proxy_inbound proxy_outbound certificates
+  federation_endpoint federation_client oidc_discovery nested_below_spire spire_below_signet)
 
 if [[ ! -x $signet_bin/signet-server && ! -x $signet_bin/signet-agent ]]; then
   printf 'neither signet-server nor signet-agent is in %s: build them, or set SIGNET_BIN\n' "$signet_bin" >&2
