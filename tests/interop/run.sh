@@ -203,12 +203,43 @@ test_spire_server() {
   check "signet x509 fetch" "$signet_bin/signet" x509 fetch --agent-socket "$signet_agent_socket"
   check_contains "... shows the SVID" "$workload_id" "$(<"$work/last.out")"
   check_rotation "our agent" "$signet_agent_socket" "$workload_id" "$peers/workload-client"
+  check_spire_server_authorities
 
   stop_process "$signet_agent_pid" KILL
   start_signet_agent "$work/agent" "$spire_server_port" "$work/bundle.pem" ""
   pass "our agent starts again after kill -9 without a token"
   check_identity "... and serves" "$signet_agent_socket" "$workload_id"
   check "... as the same agent" only_agent_id "$spire_server_socket"
+}
+
+# What SPIRE's server knows our agent by.
+agent_serial() { spire_cli "$spire_server_socket" agent list -output json | jq -r '.agents[0].x509svid_serial_number'; }
+
+# How many authorities the workload's bundle has.
+bundle_size_is() { # COUNT
+  local count
+  count=$("$signet_bin/signet" x509 fetch --agent-socket "$signet_agent_socket" -o json |
+    jq -r '.[0].bundle' | grep -c 'BEGIN CERTIFICATE')
+  ((count == $1))
+}
+
+# SPIRE's server changes its authority, taints the old one and revokes it; our agent follows.
+check_spire_server_authorities() {
+  local first second serial node_serial
+  first=$(spire_cli "$spire_server_socket" localauthority x509 show -output json | jq -r .active.authority_id)
+  check "an authority prepared by SPIRE server" spire_cli "$spire_server_socket" localauthority x509 prepare
+  check "... is in our agent's bundle" wait_for "bundle_size_is 2" "$patience"
+  second=$(spire_cli "$spire_server_socket" localauthority x509 show -output json | jq -r .prepared.authority_id)
+  check "... is activated" spire_cli "$spire_server_socket" localauthority x509 activate -authorityID "$second"
+  serial=$(serial_of "$signet_agent_socket" "$workload_id")
+  node_serial=$(agent_serial)
+  check "the old one is tainted" spire_cli "$spire_server_socket" localauthority x509 taint -authorityID "$first"
+  check "... and our agent mints the workload's SVID anew" wait_for \
+    "has_other_serial $signet_agent_socket $workload_id $serial" "$patience"
+  check "... and renews its own" wait_for '[[ $(agent_serial) != '"$node_serial"' ]]' "$patience"
+  check "the old one is revoked" spire_cli "$spire_server_socket" localauthority x509 revoke -authorityID "$first"
+  check "... and leaves our agent's bundle" wait_for "bundle_size_is 1" "$patience"
+  check_identity "our agent after SPIRE server's rotation" "$signet_agent_socket" "$workload_id"
 }
 
 # --- (c) SPIRE's command line on our admin socket ---------------------------------------------
