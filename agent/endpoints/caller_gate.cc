@@ -1,5 +1,9 @@
 #include "agent/endpoints/caller_gate.h"
 
+#include <array>
+#include <utility>
+
+#include "agent/endpoints/refusal.h"
 #include "agent/workload/unix_attestor.h"
 
 namespace signet::agent {
@@ -10,21 +14,28 @@ constexpr std::uint32_t kFailureLinesPerSecond = 10;  // any local user can caus
 
 constexpr Reason kUnknownConnection{"connection not known"};
 
-grpc::Status NotAttested() {
-  return {grpc::StatusCode::UNAVAILABLE, "workload attestation failed"};
-}
+constexpr std::array<std::pair<grpc::StatusCode, const char*>, 4> kCountedCodes = {
+    {{grpc::INVALID_ARGUMENT, "invalid_argument"},
+     {grpc::PERMISSION_DENIED, "permission_denied"},
+     {grpc::UNAVAILABLE, "unavailable"},
+     {grpc::UNIMPLEMENTED, "unimplemented"}}};
+
+grpc::Status NotAttested() { return Refusal(grpc::StatusCode::UNAVAILABLE, kAttestationFailed); }
 
 }  // namespace
 
 RefusalCounters::RefusalCounters(Metrics& metrics) {
-  for (const auto& [code, name] :
-       std::map<int, std::string>{{grpc::INVALID_ARGUMENT, "invalid_argument"},
-                                  {grpc::PERMISSION_DENIED, "permission_denied"},
-                                  {grpc::UNAVAILABLE, "unavailable"},
-                                  {grpc::UNIMPLEMENTED, "unimplemented"}})
-    by_code_[code] = &metrics.Counter("signet_agent_workload_refusals_total",
-                                      "Calls to the agent's sockets that ended with this status",
-                                      {{"code", name}});
+  for (const auto& [code, name] : kCountedCodes) {
+    const auto counter = [&](std::string_view reason) {
+      return &metrics.Counter("signet_agent_workload_refusals_total",
+                              "Calls to the agent's sockets that ended with this status, and why",
+                              {{"code", name}, {"reason", std::string(reason)}});
+    };
+    Calls& calls = calls_[code];
+    for (const CountedReason& counted : kCountedReasons)
+      if (counted.code == code) calls.by_reason[counted.reason.text] = counter(counted.label);
+    calls.other = counter("other");
+  }
   const auto counter = [&](const char* reason) {
     return &metrics.Counter("signet_agent_attestation_failures_total",
                             "Callers that could not be attested", {{"reason", reason}});
@@ -44,8 +55,11 @@ void RefusalCounters::CountAttestation(const Error& error) {
 }
 
 void RefusalCounters::Count(const grpc::Status& status) {
-  if (const auto found = by_code_.find(status.error_code()); found != by_code_.end())
-    found->second->Add();
+  const auto calls = calls_.find(status.error_code());
+  if (calls == calls_.end()) return;
+  const std::string& text = status.error_message();
+  const auto found = calls->second.by_reason.find(text.substr(0, text.find(": ")));
+  (found != calls->second.by_reason.end() ? found->second : calls->second.other)->Add();
 }
 
 CallerGate::CallerGate(CallerTable& callers, const Attestation& attestation,
@@ -53,7 +67,8 @@ CallerGate::CallerGate(CallerTable& callers, const Attestation& attestation,
     : callers_(callers),
       attestation_(attestation),
       refusals_(refusals),
-      failure_lines_(attestation.clock, kFailureLinesPerSecond) {}
+      failure_lines_(attestation.clock, kFailureLinesPerSecond),
+      decisions_(attestation.clock, attestation.log) {}
 
 tl::expected<CallerGate::Admission, grpc::Status> CallerGate::Admit(
     const grpc::CallbackServerContext& context) {
@@ -65,8 +80,7 @@ tl::expected<CallerGate::Admission, grpc::Status> CallerGate::Admit(
   auto slot = callers_.TakeStream(caller);
   if (!slot) {
     refusals_.CountAttestation(Error{Code::kUnavailable, kTooManyStreams, {}});
-    return tl::unexpected(
-        grpc::Status(grpc::StatusCode::UNAVAILABLE, "too many streams of this user"));
+    return tl::unexpected(Refusal(grpc::StatusCode::UNAVAILABLE, kStreamsUsedUp));
   }
   return Admission{std::move(caller), std::move(*slot)};
 }
@@ -87,12 +101,15 @@ tl::expected<identity::SelectorSet, grpc::Status> CallerGate::AttestNow(
 void CallerGate::Attest(const CallerPtr& caller, Attested attested, Refused refused) {
   const bool taken = attestation_.pool.Submit([this, caller, attested, refused] {
     auto selectors = AttestNow(caller->credentials);
-    if (selectors) return attested(*std::move(selectors));
-    refused(selectors.error());
+    if (!selectors) return refused(selectors.error());
+    attested(*selectors);
+    // After it: whoever waits for an answer does not wait for the log.
+    if (decisions_.IsOn())
+      decisions_.Note(caller->credentials, *selectors, attestation_.view(*selectors));
   });
   if (taken) return;
   refusals_.CountAttestation(Error{Code::kUnavailable, kTooManyCallers, {}});
-  refused({grpc::StatusCode::UNAVAILABLE, "too many callers at once"});
+  refused(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
 }
 
 grpc::ServerUnaryReactor* CallerGate::RefuseUnary(grpc::CallbackServerContext* context,

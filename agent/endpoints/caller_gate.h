@@ -10,6 +10,7 @@
 #include <map>
 
 #include "agent/endpoints/caller_table.h"
+#include "agent/endpoints/decision_log.h"
 #include "agent/endpoints/update_stream.h"
 #include "agent/workload/attestation_pool.h"
 #include "base/log.h"
@@ -28,9 +29,11 @@ struct Attestation {
   const Clock& clock;
   const Logger& log;
   Metrics& metrics;
+  // What entries grant to these selectors now; for the log.
+  std::function<WorkloadView(const identity::SelectorSet&)> view;
 };
 
-// Counts refusals by their code, and those this gate makes by their reason.
+// Counts refusals by code and reason (refusal.h), and those this gate makes by their own.
 class RefusalCounters {
  public:
   explicit RefusalCounters(Metrics& metrics);
@@ -39,7 +42,11 @@ class RefusalCounters {
   void CountAttestation(const Error& error);
 
  private:
-  std::map<int, Counter*> by_code_;
+  struct Calls {
+    std::map<std::string_view, Counter*> by_reason;
+    Counter* other = nullptr;
+  };
+  std::map<int, Calls> calls_;  // by status code
   std::map<std::string_view, Counter*> by_reason_;
   Counter* other_reason_;
 };
@@ -77,6 +84,7 @@ class CallerGate {
   const Attestation& attestation_;
   RefusalCounters& refusals_;
   LogLimiter failure_lines_;
+  DecisionLog decisions_;
 };
 
 }  // namespace signet::agent

@@ -1,4 +1,5 @@
 #include "agent/endpoints/delegated_service.h"
+#include "agent/endpoints/refusal.h"
 #include "agent/endpoints/workload_answers.h"
 #include "base/check.h"
 
@@ -6,7 +7,7 @@ namespace signet::agent::delegated {
 namespace {
 
 grpc::Status NotReady() {
-  return {grpc::StatusCode::UNAVAILABLE, "the agent is not ready: not in step with its server yet"};
+  return Refusal(grpc::StatusCode::UNAVAILABLE, kAgentNotReady, "not in step with its server yet");
 }
 
 // All bundles the agent holds, by the ID of their trust domain.
@@ -51,7 +52,7 @@ grpc::Status Authorize(const Snapshot& snapshot, const identity::SelectorSet& ca
   if (!IsGranted(view, &kind, &status)) return status;
   for (const Grant& grant : view.grants)
     if (delegates.contains(grant.entry->spiffe_id)) return grpc::Status::OK;
-  return {grpc::StatusCode::PERMISSION_DENIED, "caller not configured as an authorized delegate"};
+  return Refusal(grpc::StatusCode::PERMISSION_DENIED, kNotDelegate);
 }
 
 tl::expected<identity::SelectorSet, grpc::Status> ReadSelectors(

@@ -1,5 +1,6 @@
 #include "agent/endpoints/delegated_service.h"
 
+#include "agent/endpoints/refusal.h"
 #include "agent/endpoints/workload_answers.h"
 
 namespace signet::agent {
@@ -27,9 +28,7 @@ tl::expected<identity::SelectorSet, grpc::Status> DelegatedService::WorkloadOf(
                      "must provide either selectors or non-zero PID, but not both"));
   if (pid == 0) return ReadSelectors(selectors);
   const auto credentials = net::ReadProcessCredentials(pid);
-  if (!credentials)
-    return tl::unexpected(
-        grpc::Status(grpc::StatusCode::UNAVAILABLE, "workload attestation failed"));
+  if (!credentials) return tl::unexpected(Refusal(grpc::StatusCode::UNAVAILABLE, kAttestationFailed));
   return gate_.AttestNow(*credentials);
 }
 
@@ -116,7 +115,7 @@ grpc::ServerUnaryReactor* DelegatedService::FetchJWTSVIDs(grpc::CallbackServerCo
             jwt_pool_.Submit([this, call, audience, workload = *std::move(workload)] {
               AnswerJwt(call, audience, workload);
             });
-        if (!taken) call->Refuse({grpc::StatusCode::UNAVAILABLE, "too many callers at once"});
+        if (!taken) call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
       },
       [call](const grpc::Status& status) { call->Refuse(status); });
   return call.get();
@@ -133,7 +132,7 @@ void DelegatedService::AnswerJwt(const std::shared_ptr<JwtCall>& call,
     const auto token = jwts_.Fetch(*grant.entry, audience);
     if (!token)
       return call->Refuse(
-          {grpc::StatusCode::UNAVAILABLE, "could not fetch JWT-SVID: " + token.error().Message()});
+          Refusal(grpc::StatusCode::UNAVAILABLE, kNoToken, token.error().Message()));
     auto* svid = response.add_svids();
     svid->set_token((*token)->token);
     svid->mutable_id()->set_trust_domain(grant.entry->spiffe_id.trust_domain().name());
@@ -143,7 +142,7 @@ void DelegatedService::AnswerJwt(const std::shared_ptr<JwtCall>& call,
     svid->set_hint(grant.entry->hint);
   }
   if (response.svids().empty())
-    return call->Refuse({grpc::StatusCode::PERMISSION_DENIED, "no identity issued"});
+    return call->Refuse(Refusal(grpc::StatusCode::PERMISSION_DENIED, kNoIdentityIssued));
   call->End(grpc::Status::OK, std::move(response));
 }
 

@@ -21,7 +21,14 @@ Endpoints::Endpoints(EndpointWorld world, const EndpointOptions& options,
       limits_(limits),
       refusals_(world_.metrics),
       jwt_pool_(kJwtThreads, kJwtQueue),
-      attestation_{attestation_pool_, world_.attest, world_.clock, world_.log, world_.metrics},
+      attestation_{attestation_pool_,
+                   world_.attest,
+                   world_.clock,
+                   world_.log,
+                   world_.metrics,
+                   [this](const identity::SelectorSet& selectors) {
+                     return ViewFor(*world_.cache.Current(), selectors, world_.clock.Now());
+                   }},
       parts_{world_.cache, world_.want, world_.interest, attestation_,
              world_.jwts,  jwt_pool_,   refusals_,       world_.random} {}
 

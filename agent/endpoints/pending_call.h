@@ -5,6 +5,7 @@
 #pragma once
 
 #include "agent/endpoints/push_stream.h"
+#include "agent/endpoints/refusal.h"
 #include "agent/endpoints/update_stream.h"
 
 namespace signet::agent {
@@ -62,7 +63,7 @@ class PendingCall final : public grpc::ServerUnaryReactor,
     if (verdict == Patience::Verdict::kEnd) Refuse(answer.status);
   }
 
-  void Stop() override { Refuse({grpc::StatusCode::UNAVAILABLE, "the agent stops"}); }
+  void Stop() override { Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kAgentStops)); }
   bool IsWaiting() const override { return waiting_; }
 
  private:

@@ -19,6 +19,7 @@
 #include "agent/endpoints/answer.h"
 #include "agent/endpoints/caller_table.h"
 #include "agent/endpoints/patience.h"
+#include "agent/endpoints/refusal.h"
 #include "agent/endpoints/stream_hub.h"
 
 namespace signet::agent {
@@ -47,7 +48,7 @@ class PushStream : public Reactor,
   // Ends the stream without an answer.
   void Refuse(const grpc::Status& status) { End(status); }
 
-  void Stop() override { End({grpc::StatusCode::UNAVAILABLE, "the agent stops"}); }
+  void Stop() override { End(Refusal(grpc::StatusCode::UNAVAILABLE, kAgentStops)); }
   bool IsWaiting() const override { return waiting_; }
 
   void Evaluate() override {
@@ -71,7 +72,7 @@ class PushStream : public Reactor,
     if (sent_ && answer.fingerprint && fingerprint_ == answer.fingerprint) return;
     if (!net::IsAlive(caller_->credentials)) {
       lock.unlock();
-      return End({grpc::StatusCode::UNAVAILABLE, "the process that connected is gone"});
+      return End(Refusal(grpc::StatusCode::UNAVAILABLE, kCallerEnded));
     }
     sent_ = true;
     fingerprint_ = answer.fingerprint;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/endpoints/refusal.h"
 #include "agent/endpoints/workload_answers.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -130,7 +131,7 @@ class Selector {
     if (selection_.kind == AnswerKind::kSend && selection_.secrets.empty() &&
         !selection_.missing.empty()) {
       selection_.kind = AnswerKind::kWait;
-      selection_.status = {grpc::StatusCode::UNAVAILABLE, "the X.509-SVID has not been issued yet"};
+      selection_.status = Refusal(grpc::StatusCode::UNAVAILABLE, kNotIssuedYet);
     }
     return std::move(selection_);
   }

@@ -1,4 +1,5 @@
 #include "agent/endpoints/workload_answers.h"
+#include "agent/endpoints/refusal.h"
 
 #include <google/protobuf/util/json_util.h>
 
@@ -18,7 +19,9 @@ void Mark(ca::Sha256Hasher* hasher, const ServedBundle& bundle) {
   Mark(hasher, bundle.digest);
 }
 
-grpc::Status NoIdentity() { return {grpc::StatusCode::PERMISSION_DENIED, "no identity issued"}; }
+grpc::Status NoIdentity() {
+  return Refusal(grpc::StatusCode::PERMISSION_DENIED, kNoIdentityIssued);
+}
 
 grpc::Status Invalid(const std::string& text) { return {grpc::StatusCode::INVALID_ARGUMENT, text}; }
 
@@ -46,8 +49,8 @@ bool IsGranted(const WorkloadView& view, AnswerKind* kind, grpc::Status* status)
       return true;
     case WorkloadView::State::kNotReady:
       *kind = AnswerKind::kNotReady;
-      *status = {grpc::StatusCode::UNAVAILABLE,
-                 "the agent is not ready: not in step with its server yet"};
+      *status =
+          Refusal(grpc::StatusCode::UNAVAILABLE, kAgentNotReady, "not in step with its server yet");
       return false;
     case WorkloadView::State::kDenied:
       *kind = AnswerKind::kEnd;
@@ -81,7 +84,7 @@ Answer<X509SVIDResponse> AnswerX509Svid(const WorkloadView& view) {
   answer.fingerprint = hasher.Finish();
   answer.missing = view.Missing();
   answer.kind = answer.response.svids().empty() ? AnswerKind::kWait : AnswerKind::kSend;
-  answer.status = {grpc::StatusCode::UNAVAILABLE, "the X.509-SVID has not been issued yet"};
+  answer.status = Refusal(grpc::StatusCode::UNAVAILABLE, kNotIssuedYet);
   return answer;
 }
 

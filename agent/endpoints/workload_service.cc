@@ -1,4 +1,5 @@
 #include "agent/endpoints/workload_service.h"
+#include "agent/endpoints/refusal.h"
 
 namespace signet::agent {
 namespace {
@@ -7,7 +8,7 @@ namespace {
 grpc::Status CheckSecurityHeader(const grpc::CallbackServerContext& context) {
   const auto [first, last] = context.client_metadata().equal_range("workload.spiffe.io");
   if (first != last && std::next(first) == last && first->second == "true") return grpc::Status::OK;
-  return {grpc::StatusCode::INVALID_ARGUMENT, "security header missing from request"};
+  return Refusal(grpc::StatusCode::INVALID_ARGUMENT, kNoSecurityHeader);
 }
 
 // `context` is checked before an answer that the profile is not there.
@@ -103,7 +104,7 @@ grpc::ServerUnaryReactor* WorkloadService::FetchJWTSVID(grpc::CallbackServerCont
             jwt_pool_.Submit([this, call, question, selectors = std::move(selectors)] {
               AnswerJwt(call, question, selectors);
             });
-        if (!taken) call->Refuse({grpc::StatusCode::UNAVAILABLE, "too many callers at once"});
+        if (!taken) call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
       },
       [call](const grpc::Status& status) { call->Refuse(status); });
   return call.get();
@@ -122,16 +123,16 @@ void WorkloadService::AnswerJwt(const std::shared_ptr<PendingCall<JWTSVIDRespons
     const auto token = jwts_.Fetch(*grant.entry, question.audience);
     if (!token)
       return call->Refuse(
-          {grpc::StatusCode::UNAVAILABLE, "could not fetch JWT-SVID: " + token.error().Message()});
+          Refusal(grpc::StatusCode::UNAVAILABLE, kNoToken, token.error().Message()));
     JWTSVID* svid = response.add_svids();
     svid->set_spiffe_id(grant.entry->spiffe_id.ToString());
     svid->set_svid((*token)->token);
     svid->set_hint(grant.entry->hint);
   }
   if (response.svids().empty())
-    return call->Refuse({grpc::StatusCode::PERMISSION_DENIED, "no identity issued"});
+    return call->Refuse(Refusal(grpc::StatusCode::PERMISSION_DENIED, kNoIdentityIssued));
   if (!net::IsAlive(call->caller()->credentials))
-    return call->Refuse({grpc::StatusCode::UNAVAILABLE, "the process that connected is gone"});
+    return call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallerEnded));
   call->End(grpc::Status::OK, std::move(response));
 }
 
