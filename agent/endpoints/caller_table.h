@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,10 @@ struct CallerLimits {
   std::size_t connections = 8000;
   std::size_t connections_per_uid = 4000;
   std::size_t streams_per_uid = 8000;
+  // A connection that was silent so long is asked for a sign of life, and hung up on when none
+  // comes in the second of these.
+  std::chrono::milliseconds keepalive{30'000};
+  std::chrono::milliseconds keepalive_timeout{10'000};
 };
 
 struct Caller {
@@ -46,6 +51,7 @@ struct ConnectedCaller {
 class CallerTable {
  public:
   explicit CallerTable(const CallerLimits& limits) : limits_(limits) {}
+  const CallerLimits& limits() const { return limits_; }
 
   // Fails with kTooManyConnections, noting nothing; the descriptor stays the caller's to close.
   Status Admit(int fd, net::PeerCredentials credentials);

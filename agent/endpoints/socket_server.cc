@@ -23,11 +23,13 @@ constexpr auto kStopGrace = std::chrono::milliseconds(500);
 constexpr std::uint32_t kRefusalLinesPerSecond = 10;
 
 // Silent peers are asked for a sign of life; those that give none are closed.
-void SetConnectionLimits(grpc::ServerBuilder* builder) {
+void SetConnectionLimits(const CallerLimits& limits, grpc::ServerBuilder* builder) {
+  const auto milliseconds = [](auto time) { return static_cast<int>(time.count()); };
   builder->SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(limits.keepalive));
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                              milliseconds(limits.keepalive_timeout));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
@@ -110,7 +112,7 @@ Status SocketServer::Serve(UniqueFd listener, const std::vector<grpc::Service*>&
   // had to be cut.
   grpc_init();
   grpc::ServerBuilder builder;
-  SetConnectionLimits(&builder);
+  SetConnectionLimits(state_->callers.limits(), &builder);
   for (grpc::Service* service : services) builder.RegisterService(service);
   state_->server = builder.BuildAndStart();
   if (!state_->server) return Fail(Code::kInternal, Reason{"gRPC server does not start"});

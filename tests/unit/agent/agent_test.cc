@@ -465,6 +465,26 @@ TEST_CASE("a workload that never reads holds up nobody and is merged to the late
   idle->Finish();
 }
 
+TEST_CASE("streams of a user beyond the bound are refused, and there is room again when one ends") {
+  World world;
+  world.config.limits.streams_per_uid = 2;
+  world.server.Put("a", "/a", {kMine});
+  world.StartAgent();
+  SvidStream first(world.config.socket);
+  {
+    SvidStream second(world.config.socket);
+    REQUIRE(first.Next());
+    REQUIRE(second.Next());
+    const auto third = FetchOnce(world.config.socket);
+    CHECK(third.status.error_code() == grpc::UNAVAILABLE);
+    CHECK(third.response.svids().empty());
+    CHECK(world.metrics->Text().find(
+              R"(refusals_total{code="unavailable",reason="too_many_streams"} 1)") !=
+          std::string::npos);
+  }
+  CHECK(world.server.WaitUntil([&] { return FetchOnce(world.config.socket).status.ok(); }));
+}
+
 TEST_CASE("a data directory or a socket in use is refused, and no token is spent") {
   World first;
   first.StartAgent();
