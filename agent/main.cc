@@ -1,8 +1,11 @@
 // signet-agent: one per node. Attests the node to signet-server, attests the workloads on it, and
 // keeps their X.509-SVIDs fresh behind the SPIFFE Workload API.
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+
+#include <absl/synchronization/mutex.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -12,6 +15,7 @@
 #include <thread>
 
 #include "agent/agent.h"
+#include "base/memory_keeper.h"
 #include "base/service_manager.h"
 #include "ca/crypto/key_memory.h"
 #include "net/admin_server.h"
@@ -114,6 +118,7 @@ int Run(const AgentConfig& config) {
     manager.Stopping();
     (*agent)->Stop();
   });
+  const MemoryKeeper memory;
   const ExitCode code = (*agent)->Run([&] { manager.Ready("serving at " + config.socket); });
   pthread_kill(stopper.native_handle(), SIGUSR1);
   stopper.join();
@@ -161,6 +166,10 @@ int Main(int argc, char** argv) {
 }  // namespace signet::agent
 
 int main(int argc, char** argv) {
+  // gRPC's own locks are not looked over at run time for cycles.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // Two cores' worth: many arenas hold many free pages, and the agent's threads mostly wait.
+  mallopt(M_ARENA_MAX, 2);
   signet::ca::ProtectKeyMemory(std::size_t{16} << 20);
   return signet::agent::Main(argc, argv);
 }

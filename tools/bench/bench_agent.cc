@@ -111,9 +111,9 @@ class Bench {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }
-  // Memory once nothing changes any more.
+  // Memory once nothing changes any more, and the agent has given back what it can.
   double Memory() const {
-    std::this_thread::sleep_for(std::chrono::seconds(2));
+    std::this_thread::sleep_for(std::chrono::seconds(4));
     return node_.agent().ResidentMegabytes();
   }
 
@@ -172,6 +172,7 @@ class Bench {
       FetchOnce(OwnChannel(node_.socket()));
       return Since(begun);
     });
+    fmt::print("memory at work: {:.1f} MB\n", node_.agent().ResidentMegabytes());
   }
 
   // `streams_` workloads, each with a connection of its own.
