@@ -71,6 +71,9 @@ test_spire_below_signet() {
     workload_api_socket = \"$signet_agent_socket\"
   } }" start_spire_server "$work/nested"
   pass "SPIRE server starts below our server"
+  openssl s_client -showcerts -connect "127.0.0.1:$spire_server_port" </dev/null 2>/dev/null \
+    | awk '/BEGIN CERT/ {n++} n == 2' | openssl x509 >"$work/downstream.pem"
+  check_lint "the certificate of an authority below ours" "$work/downstream.pem"
   check "... and publishes its JWT authority there" wait_for \
     "[[ \$(jwt_keys_of_spire $signet_server_socket) == 2 ]]" "$patience"
   start_spire_agent "$work/nested-agent" "$spire_server_port" "$root" \

@@ -438,6 +438,12 @@ test_certificates() {
     check_lint "$type: the root" "$folder/root.pem"
     check_lint "$type: the server's SVID" "$folder/server.pem"
     check_lint "$type: a workload's SVID" "$folder/svid.0.pem"
+    start_spire_agent "$folder/agent" "$signet_server_port" "$folder/root.pem" "$(new_token)"
+    # SPIRE's agent keeps its SVID beside its state.
+    wait_for "[[ -s $folder/agent/data/agent-data.json ]]" "$patience" || die "the agent keeps no SVID"
+    jq -r '.svid[0]' "$folder/agent/data/agent-data.json" | base64 -d | openssl x509 >"$folder/agent.pem"
+    check_lint "$type: an agent's SVID" "$folder/agent.pem"
+    stop_process "$spire_agent_pid"
     stop_process "$signet_server_pid"
   done
 }
