@@ -135,6 +135,16 @@ mesh::RequestPolicy ReadPolicy(ConfigMap& map, const ListenerConfig& listener,
   return mesh::RequestPolicy::Read(map, {name, path, layer}, problems);
 }
 
+// No rule can name a caller there: TLS is not ended, so nobody proves who they are.
+void ReadPassthrough(ConfigMap& map, ListenerConfig* listener) {
+  for (const std::string_view key : {"allow", "deny", "expect", "proxy_protocol"})
+    if (map.Ignore(key))
+      map.Problem(
+          key, fmt::format("'{}' says nothing where TLS is passed on: no identity is known", key),
+          "server_names, and sources in them");
+  listener->server_names = ReadServerNames(map, listener->forward);
+}
+
 void CheckPlainSide(ConfigMap& map, const ListenerConfig& listener, bool unsafe) {
   if (listener.direction != Direction::kOutbound || unsafe || listener.listen.host.empty() ||
       IsLoopback(listener.listen))
@@ -154,22 +164,26 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
   if (!listener.name.empty() && !IsName(listener.name))
     map.Problem("name", fmt::format("'{}' is not a listener name", EscapeForLog(listener.name, 80)),
                 "at most 64 letters, digits, '-', '_' and '.'");
+  const ProtocolConfig protocol = ReadProtocol(map, direction == Direction::kInbound);
+  listener.protocol = protocol.protocol;
+  listener.upstream_protocol = protocol.upstream;
+  const bool passes_tls = protocol.protocol == Protocol::kTlsPassthrough;
   listener.listen_text = map.String("listen", "");
   listener.listen = ReadAddress(map, "listen", "an address such as 127.0.0.1:9000 or unix:/run/x");
-  if (map.Has("forward") || !map.Has("backends"))
+  if (map.Has("forward") || !(map.Has("backends") || passes_tls))
     listener.forward = ReadAddress(map, "forward", "an address such as 127.0.0.1:8080");
   if (!listener.forward.host.empty() && !listener.forward.is_unix && listener.forward.port == 0)
     map.Problem("forward", "'forward' has no port to connect to", "host:port");
   if (direction == Direction::kOutbound)
     CheckPlainSide(map, listener, map.Bool("unsafe_listen", false));
-  const ProtocolConfig protocol = ReadProtocol(map, direction == Direction::kInbound);
-  listener.protocol = protocol.protocol;
-  listener.upstream_protocol = protocol.upstream;
   const std::string_view key = RulesKey(direction);
-  if (direction == Direction::kInbound)
+  if (direction == Direction::kInbound && !passes_tls)
     listener.proxy_protocol = ReadProxyProtocol(map, listener.protocol);
   listener.policy_place = fmt::format("{}:{}", map.file(), map.Line(key));
-  listener.policy = ReadPolicy(map, listener, path, problems);
+  if (passes_tls)
+    ReadPassthrough(map, &listener);
+  else
+    listener.policy = ReadPolicy(map, listener, path, problems);
   ReadListenerTraffic(map, path, &listener, problems);
   map.Finish();
   return listener;
@@ -219,7 +233,10 @@ void ReadRulesOf(ConfigMap& root, Direction direction, ProxyConfig* config,
     const auto listener = std::ranges::find_if(config->listeners, [&](const ListenerConfig& l) {
       return l.direction == direction && l.name == name;
     });
-    if (listener != config->listeners.end())
+    if (listener != config->listeners.end() && !listener->server_names.empty())
+      maps[i].Problem("name", fmt::format("'{}' passes TLS on: rules say nothing there", name),
+                      "server_names, beside the listener");
+    else if (listener != config->listeners.end())
       AddRules(maps[i], path, &*listener, problems);
     else if (!name.empty())
       maps[i].Problem("name", fmt::format("no {} listener is named '{}'", DirectionName(direction),
@@ -244,7 +261,7 @@ void ReadRulesFile(ConfigMap& root, const std::string& config_path, ProxyConfig*
 
 void WarnOfEmptyRules(ProxyConfig* config) {
   for (const ListenerConfig& listener : config->listeners) {
-    if (!listener.policy.rules().empty()) continue;
+    if (!listener.policy.rules().empty() || !listener.server_names.empty()) continue;
     if (listener.direction == Direction::kOutbound && !listener.has_forward()) continue;
     config->warnings.push_back(fmt::format(
         "{}: {} listener '{}' has no {} rule: {}", listener.policy_place,

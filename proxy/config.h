@@ -14,6 +14,7 @@
 #include "mesh/request_policy.h"
 #include "mesh/routes/traffic.h"
 #include "net/address.h"
+#include "proxy/passthrough/server_names.h"
 #include "proxy/protocol.h"
 #include "proxy/telemetry/outcome.h"
 #include "proxy/telemetry/telemetry_config.h"
@@ -31,7 +32,8 @@ struct ListenerConfig {
   UpstreamProtocol upstream_protocol = UpstreamProtocol::kSame;
   net::Address
       forward;  // the plain backend (inbound) or the TLS peer (outbound); empty: routes only
-  mesh::Traffic traffic;        // routes and backends; of HTTP
+  std::vector<ServerNameRule> server_names;  // of TLS that is passed on; else empty
+  mesh::Traffic traffic;                     // routes and backends; of HTTP
   mesh::RequestPolicy policy;   // who may call (allow, deny), or who must answer (expect)
   bool proxy_protocol = false;  // inbound TCP: the backend is sent a PROXY protocol header first
   std::string policy_place;     // "proxy.yaml:12": where the rules are, or would be

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 }  // namespace
 
 std::string_view ProtocolName(Protocol protocol) {
-  static constexpr std::string_view kNames[] = {"tcp", "http", "grpc"};
+  static constexpr std::string_view kNames[] = {"tcp", "http", "grpc", "tls-passthrough"};
   return kNames[static_cast<std::size_t>(protocol)];
 }
 
@@ -21,9 +21,11 @@ ProtocolConfig ReadProtocol(ConfigMap& listener, bool to_backend) {
     config.protocol = Protocol::kHttp;
   else if (protocol == "grpc")
     config.protocol = Protocol::kGrpc;
+  else if (protocol == "tls-passthrough")
+    config.protocol = Protocol::kTlsPassthrough;
   else if (protocol != "tcp")
     listener.Problem("protocol", fmt::format("'{}' is not a protocol", protocol),
-                     "tcp, http or grpc");
+                     "tcp, http, grpc or tls-passthrough");
   if (config.protocol == Protocol::kGrpc)
     config.upstream = UpstreamProtocol::kHttp2;
   else if (to_backend)

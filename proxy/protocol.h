@@ -9,9 +9,10 @@
 namespace signet::proxy {
 
 enum class Protocol {
-  kTcp,   // bytes, whatever they are
-  kHttp,  // HTTP/1.1 and HTTP/2; what is neither is refused
-  kGrpc,  // HTTP/2 to the backend, and only gRPC requests
+  kTcp,             // bytes, whatever they are
+  kHttp,            // HTTP/1.1 and HTTP/2; what is neither is refused
+  kGrpc,            // HTTP/2 to the backend, and only gRPC requests
+  kTlsPassthrough,  // foreign TLS, by its server name; nothing is terminated
 };
 std::string_view ProtocolName(Protocol protocol);
 

@@ -204,6 +204,7 @@ std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
     if (listener.has_forward()) each->targets = resolve(listener.forward);
     each->limiter = LimiterOf(listener, plan_.get());
     each->backends = PlanBackends(listener, resolve);
+    each->by_name = PlanServerNames(listener, resolve);
     plan->listeners.push_back(std::move(each));
   }
   return plan;

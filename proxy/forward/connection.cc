@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "proxy/forward/proxy_header.h"
 #include "proxy/http/http_service.h"
+#include "proxy/passthrough/passthrough_service.h"
 
 namespace signet::proxy {
 namespace {
@@ -276,6 +277,13 @@ bool Connection::HoldPlain(UniqueFd socket) {
   return false;
 }
 
+bool Connection::HoldCaller(UniqueFd socket) {
+  plain_.emplace(std::move(socket));
+  if (Watch(plain_->fd(), &plain_side_)) return true;
+  Refuse(Refusal::kHandshakeFailed, "its socket cannot be watched");
+  return false;
+}
+
 bool Connection::IntroducePeer() {
   if (!lane_->plan->config.proxy_protocol) return true;
   // What cannot be asked is left out of the header.
@@ -294,7 +302,7 @@ void Connection::BeginRelay() {
   MoveTo(Phase::kRelaying);
   to_plain_.emplace(*tls_, *plain_, host_.parts().buffers);
   to_tls_.emplace(*plain_, *tls_, host_.parts().buffers);
-  lane_->cell->opened.Add();
+  CountOpened();
   active_at_ = host_.parts().loop.now();
   ArmRelayTimer();
   Pump();
@@ -306,9 +314,28 @@ void Connection::BeginService() {
   ByteStream& stream = tls_ ? static_cast<ByteStream&>(*tls_) : *plain_;
   service_ = std::make_unique<HttpService>(host_, static_cast<ServiceOwner&>(*this), stream,
                                            std::move(caller));
-  lane_->cell->opened.Add();
+  CountOpened();
   ArmRelayTimer();
   service_->Start();
+}
+
+void Connection::BeginPassthrough() {
+  MoveTo(Phase::kRelaying);
+  service_ = std::make_unique<PassthroughService>(host_, static_cast<ServiceOwner&>(*this), *plain_,
+                                                  lane_, remote_);
+  service_->Start();
+}
+
+void Connection::CountOpened() {
+  opened_ = true;
+  lane_->cell->opened.Add();
+}
+
+bool Connection::OnServiceOpening() {
+  host_.HandshakeOver(*this);
+  if (!TakeSeat()) return false;
+  CountOpened();
+  return true;
 }
 
 void Connection::OnServiceEnd(Ending ending, bool orderly, std::string_view detail) {
@@ -325,7 +352,11 @@ void Connection::BeginDrain() {
 }
 
 void Connection::Continue() {
-  if (phase_ == Phase::kRelaying && !service_) Pump();
+  if (phase_ != Phase::kRelaying) return;
+  if (service_)
+    service_->Continue();
+  else
+    Pump();
 }
 
 std::uint64_t Connection::received() const {
@@ -386,6 +417,11 @@ void Connection::DecideAgain() {
   if (lane_->removed)
     return CutOrRefuse(Ending::kListenerRemoved, Refusal::kShuttingDown,
                        "its listener is no longer configured");
+  // Nobody's identity is proved there, nor shown.
+  if (lane_->plan->config.protocol == Protocol::kTlsPassthrough) {
+    if (service_) service_->DecideAgain();
+    return;
+  }
   if (!host_.identity())
     return CutOrRefuse(Ending::kIdentityLost, Refusal::kNoIdentity,
                        "this proxy's identity is gone");
@@ -419,7 +455,7 @@ void Connection::DecideByRules() {
 
 void Connection::CutOrRefuse(Ending ending, Refusal refusal, std::string_view why) {
   if (phase_ == Phase::kOver) return;
-  if (phase_ == Phase::kRelaying)
+  if (opened_)
     Cut(ending, why);
   else
     Refuse(refusal, why);

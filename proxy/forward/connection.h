@@ -151,6 +151,8 @@ class Connection : private ServiceOwner {
   bool TakeSeat();
   bool TakePeerSeat();
   bool HoldPlain(UniqueFd socket);
+  // The plain side is the caller's, and there is no other one here.
+  bool HoldCaller(UniqueFd socket);
   // Sends the backend who calls, when the listener says so.
   bool IntroducePeer();
   void BeginHandshake(UniqueFd socket);
@@ -158,6 +160,8 @@ class Connection : private ServiceOwner {
   void BeginRelay();
   // Carries a protocol instead of bytes, over the side that was accepted.
   void BeginService();
+  // Passes foreign TLS on by its server name.
+  void BeginPassthrough();
   void Refuse(Refusal refusal, std::string_view why);
 
   // What the listener's rules, as they are now, say of the peer.
@@ -211,7 +215,11 @@ class Connection : private ServiceOwner {
   }
   void Pump();
   void CountBytes();
+  void CountOpened();
   void OnServiceEnd(Ending ending, bool orderly, std::string_view detail) override;
+  bool OnServiceOpening() override;
+  void OnServiceRefused(Refusal refusal, std::string_view why) override { Refuse(refusal, why); }
+  void RequeueService() override { host_.Requeue(*this); }
   void Cut(Ending ending, std::string_view detail);
   void End(bool orderly);
   ConnectionFacts Facts() const;
@@ -229,6 +237,7 @@ class Connection : private ServiceOwner {
   SteadyTime handshake_at_;
   SteadyTime active_at_;  // when a byte last moved
   Phase phase_ = Phase::kAccepted;
+  bool opened_ = false;  // it carries, or did
   net::EventLoop::TimerId timer_ = 0;
   Admission::Seat seat_;
   Admission::PeerSeat peer_seat_;

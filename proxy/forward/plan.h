@@ -18,6 +18,8 @@ struct ListenerPlan {
   ListenerConfig config;
   std::vector<net::SocketAddress> targets;  // of `forward`; empty: it does not resolve now
   std::vector<BackendPlan> backends;
+  // Of TLS that is passed on: where each of `server_names` leads, in their order.
+  std::vector<std::shared_ptr<const ListenerPlan>> by_name;
   std::shared_ptr<RateLimiter> limiter;  // null: no limits; stays while they do
 };
 

@@ -21,6 +21,8 @@ class Service {
   virtual void OnReady(std::uint32_t events) = 0;
   // Rules, bundles or the identity changed, and the connection as such may go on.
   virtual void DecideAgain() = 0;
+  // Takes up what the last turn's budget cut short (ServiceOwner::RequeueService).
+  virtual void Continue() {}
   // Finish what is in progress and take nothing new.
   virtual void BeginDrain() = 0;
   // Everything in progress ends with the connection.
@@ -37,6 +39,13 @@ class ServiceOwner {
   virtual ~ServiceOwner() = default;
   // The service is over. `orderly`: the socket was closed in order already.
   virtual void OnServiceEnd(Ending ending, bool orderly, std::string_view detail) = 0;
+  // Of a service that has to find out first whether it carries anything: from now on it does;
+  // false: there is no room, and the connection is over.
+  virtual bool OnServiceOpening() = 0;
+  // It never will, and is over.
+  virtual void OnServiceRefused(Refusal refusal, std::string_view why) = 0;
+  // Continue() is called in the next turn of the loop.
+  virtual void RequeueService() = 0;
 };
 
 }  // namespace signet::proxy

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "proxy/inbound/inbound_connection.h"
 #include "proxy/outbound/outbound_connection.h"
+#include "proxy/passthrough/passthrough_connection.h"
 #include "proxy/upstream/backends.h"
 
 namespace signet::proxy {
@@ -298,7 +299,9 @@ bool Worker::OnAcceptError(Listener& listener, int error) {
 void Worker::Admit(Listener& listener, UniqueFd socket, const net::SocketAddress& remote) {
   const bool inbound = listener.lane->plan->config.direction == Direction::kInbound;
   std::unique_ptr<Connection> made;
-  if (inbound)
+  if (listener.lane->plan->config.protocol == Protocol::kTlsPassthrough)
+    made = std::make_unique<PassthroughConnection>(*this, listener.lane, remote, std::move(socket));
+  else if (inbound)
     made = std::make_unique<InboundConnection>(*this, listener.lane, remote, std::move(socket));
   else
     made = std::make_unique<OutboundConnection>(*this, listener.lane, remote, std::move(socket));

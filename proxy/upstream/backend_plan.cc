@@ -14,6 +14,7 @@ std::shared_ptr<const ListenerPlan> PlanEndpoint(const ListenerConfig& listener,
   auto plan = std::make_shared<ListenerPlan>();
   plan->config = listener;
   plan->config.traffic = {};
+  plan->config.server_names = {};
   plan->config.forward = address;
   plan->targets = resolve(address);
   return plan;
@@ -42,12 +43,23 @@ std::vector<BackendPlan> PlanBackends(const ListenerConfig& listener, const Reso
   return backends;
 }
 
+std::vector<std::shared_ptr<const ListenerPlan>> PlanServerNames(const ListenerConfig& listener,
+                                                                 const Resolver& resolve) {
+  std::vector<std::shared_ptr<const ListenerPlan>> plans;
+  for (const ServerNameRule& rule : listener.server_names)
+    plans.push_back(PlanEndpoint(listener, rule.forward, resolve));
+  return plans;
+}
+
 void ForEachTarget(const std::shared_ptr<const ListenerPlan>& listener,
                    const std::function<void(const ListenerPlan&)>& each) {
   // With routes it is one of the backends.
-  if (listener->config.has_forward() && !listener->config.traffic.routes) each(*listener);
+  if (listener->config.has_forward() && !listener->config.traffic.routes &&
+      listener->by_name.empty())
+    each(*listener);
   for (const BackendPlan& backend : listener->backends)
     for (const EndpointPlan& endpoint : backend.endpoints) each(*endpoint.plan);
+  for (const auto& plan : listener->by_name) each(*plan);
 }
 
 }  // namespace signet::proxy

@@ -31,7 +31,12 @@ struct BackendPlan {
 using Resolver = std::function<std::vector<net::SocketAddress>(const net::Address&)>;
 std::vector<BackendPlan> PlanBackends(const ListenerConfig& listener, const Resolver& resolve);
 
-// Calls `each` for the listener's own plan, if it has a `forward`, and for those of its endpoints.
+// Where each of the listener's `server_names` leads.
+std::vector<std::shared_ptr<const ListenerPlan>> PlanServerNames(const ListenerConfig& listener,
+                                                                 const Resolver& resolve);
+
+// Calls `each` for the listener's own plan, if it has a `forward`, and for those of its endpoints
+// and server names.
 void ForEachTarget(const std::shared_ptr<const ListenerPlan>& listener,
                    const std::function<void(const ListenerPlan&)>& each);
 
