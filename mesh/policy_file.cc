@@ -29,6 +29,7 @@ class FileReader {
     if (tests.size() > kMaxTests)
       return root.Problem("tests", fmt::format("more than {} tests", kMaxTests));
     for (ConfigMap& test : tests) ReadTest(test);
+    (void)root.Ignore("route_tests");  // of `signet route test`
     const auto rules_file = follow ? root.String("rules_file") : std::nullopt;
     // A proxy's configuration has settings that are not this reader's to judge.
     if (!rules_file && !is_proxy_) return root.Finish();

@@ -255,7 +255,8 @@ void ReadRulesFile(ConfigMap& root, const std::string& config_path, ProxyConfig*
   ConfigMap rules = ConfigMap::Load(path.string(), problems);
   ReadRulesOf(rules, Direction::kInbound, config, problems);
   ReadRulesOf(rules, Direction::kOutbound, config, problems);
-  (void)rules.Ignore("tests");  // of `signet policy test`
+  (void)rules.Ignore("tests");        // of `signet policy test`
+  (void)rules.Ignore("route_tests");  // of `signet route test`
   rules.Finish();
 }
 

@@ -6,6 +6,7 @@
 #include "tools/ctl/completion.h"
 #include "tools/ctl/policy_commands.h"
 #include "tools/ctl/proxy_commands.h"
+#include "tools/ctl/route_commands.h"
 #include "tools/ctl/svid_commands.h"
 
 namespace signet::ctl {
@@ -30,6 +31,7 @@ constexpr const char* kFooter = R"(Examples:
   signet proxy tap --status 5xx
   signet policy test rules.yaml --junit report.xml
   signet policy explain rules.yaml --caller spiffe://example.org/shop --path /orders/7
+  signet route explain rules.yaml --host orders.example.org --path /v2/7
   signet revoke spiffe://example.org/web --until 12h --reason 'key leaked'
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage or input; 3 nobody answers; 4 not found; 5 not allowed.)";
@@ -540,6 +542,7 @@ int RunCli(int argc, char** argv, const Clock& clock) {
   AddJwtCommands(&app, &parsed);
   AddRevokeCommands(&app, &parsed);
   AddPolicyCommands(&app, &parsed.session, &parsed.exit_code);
+  AddRouteCommands(&app, &parsed.session, &parsed.exit_code);
   AddProxyCommands(&app, &parsed.session, &parsed.exit_code);
   AddSvidFileCommands(&app, &parsed.session, &parsed.exit_code, parsed.fetch.agent_socket);
   AddTrustCommands(&app, &parsed);

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "mesh/policy_file.h"
-#include "tools/ctl/commands.h"
+#include "tools/ctl/cases.h"
 
 namespace signet::ctl {
 namespace {
@@ -16,79 +16,6 @@ using mesh::PolicyFile;
 constexpr std::size_t kMaxLogBytes = 256U << 20;
 constexpr Reason kListenerUnknown{"no such listener"};
 constexpr Reason kIdUnknown{"nothing in the file has this id"};
-
-// Prints the problems; kUsage when there are any.
-int ReportProblems(const Session& session, const ConfigProblems& problems) {
-  if (problems.empty()) return kOk;
-  if (session.format == Format::kJson) {
-    Json list = Json::array();
-    for (const ConfigProblem& p : problems.all())
-      list.push_back(
-          {{"file", p.file}, {"line", p.line}, {"message", p.message}, {"hint", p.hint}});
-    Print(Json{{"problems", list}}.dump(2) + "\n");
-  } else {
-    fmt::print(stderr, "{}", problems.Text());
-  }
-  return kUsage;
-}
-
-std::string EscapeXml(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  }
-  return out;
-}
-
-struct Outcome {
-  const mesh::PolicyTest* test;
-  std::string failure;  // empty: it holds
-};
-
-std::string ToJunit(const std::string& path, const std::vector<Outcome>& outcomes,
-                    std::size_t failed) {
-  std::string xml = fmt::format(
-      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" "
-      "failures=\"{}\">\n",
-      EscapeXml(path), outcomes.size(), failed);
-  for (const Outcome& outcome : outcomes) {
-    xml += fmt::format("  <testcase name=\"{}\" file=\"{}\" line=\"{}\"",
-                       EscapeXml(outcome.test->name), EscapeXml(outcome.test->file),
-                       outcome.test->line);
-    xml += outcome.failure.empty()
-               ? "/>\n"
-               : fmt::format("><failure message=\"{}\"/></testcase>\n", EscapeXml(outcome.failure));
-  }
-  return xml + "</testsuite>\n";
-}
-
-void PrintOutcomes(const Session& session, const std::vector<Outcome>& outcomes,
-                   std::size_t failed) {
-  if (session.format == Format::kJson) {
-    Json list = Json::array();
-    for (const Outcome& outcome : outcomes)
-      list.push_back({{"name", outcome.test->name},
-                      {"file", outcome.test->file},
-                      {"line", outcome.test->line},
-                      {"passed", outcome.failure.empty()},
-                      {"failure", outcome.failure}});
-    return Print(
-        Json{{"passed", outcomes.size() - failed}, {"failed", failed}, {"tests", list}}.dump(2) +
-        "\n");
-  }
-  for (const Outcome& outcome : outcomes)
-    if (!outcome.failure.empty())
-      Print(fmt::format("FAILED {}:{}: {}: {}\n", outcome.test->file, outcome.test->line,
-                        outcome.test->name, outcome.failure));
-  Print(fmt::format("{} passed, {} failed\n", outcomes.size() - failed, failed));
-}
 
 // The lines of the log that speak of this refusal.
 Result<std::vector<std::string>> FindInLog(const std::string& path, const std::string& id) {
@@ -124,21 +51,6 @@ int ExplainRefusal(const Session& session, const ExplainOptions& options, const 
   for (const std::string& meaning : meanings) Print(meaning + "\n");
   for (const std::string& line : lines) Print(line + "\n");
   return kOk;
-}
-
-Result<std::vector<std::pair<std::string, std::string>>> ReadPairs(
-    const std::vector<std::string>& texts, char separator) {
-  std::vector<std::pair<std::string, std::string>> pairs;
-  for (const std::string& text : texts) {
-    const std::size_t at = text.find(separator);
-    if (at == std::string::npos || at == 0)
-      return Fail(Code::kInvalidArgument, Reason{"malformed option"},
-                  fmt::format("'{}' has no name before '{}'", text, separator));
-    std::size_t value = at + 1;
-    while (value < text.size() && text[value] == ' ') ++value;
-    pairs.emplace_back(text.substr(0, at), text.substr(value));
-  }
-  return pairs;
 }
 
 Result<mesh::WrittenRequest> ReadRequest(const ExplainOptions& options) {
@@ -220,19 +132,10 @@ int TestPolicy(const Session& session, const std::string& path, const std::strin
   ConfigProblems problems;
   const PolicyFile file = PolicyFile::Load(path, &problems);
   if (!problems.empty()) return ReportProblems(session, problems);
-  std::vector<Outcome> outcomes;
+  std::vector<CaseOutcome> outcomes;
   for (const mesh::PolicyTest& test : file.tests)
-    outcomes.push_back({&test, mesh::RunTest(test, file)});
-  const auto failed = static_cast<std::size_t>(
-      std::ranges::count_if(outcomes, [](const Outcome& o) { return !o.failure.empty(); }));
-  if (!junit.empty()) {
-    const std::string xml = ToJunit(path, outcomes, failed);
-    if (const Status written = WriteFileAtomically(junit, AsBytes(xml), 0644); !written)
-      return ReportError(written.error(), "policy test");
-  }
-  PrintOutcomes(session, outcomes, failed);
-  // A run of no tests proves nothing.
-  return failed == 0 && !outcomes.empty() ? kOk : kFailed;
+    outcomes.push_back({test.name, test.file, test.line, mesh::RunTest(test, file)});
+  return ReportCases(session, path, junit, outcomes);
 }
 
 int ExplainPolicy(const Session& session, const ExplainOptions& options) {
