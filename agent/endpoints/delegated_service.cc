@@ -28,7 +28,8 @@ tl::expected<identity::SelectorSet, grpc::Status> DelegatedService::WorkloadOf(
                      "must provide either selectors or non-zero PID, but not both"));
   if (pid == 0) return ReadSelectors(selectors);
   const auto credentials = net::ReadProcessCredentials(pid);
-  if (!credentials) return tl::unexpected(Refusal(grpc::StatusCode::UNAVAILABLE, kAttestationFailed));
+  if (!credentials)
+    return tl::unexpected(Refusal(grpc::StatusCode::UNAVAILABLE, kAttestationFailed));
   return gate_.AttestNow(*credentials);
 }
 
