@@ -101,12 +101,14 @@ Result<ControlGroups> ParseControlGroups(std::string_view text) {
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
     const auto first = line.find(':');
     const auto second = first == line.npos ? line.npos : line.find(':', first + 1);
-    if (second == line.npos || line.size() > kLongestLine || groups.size() == kMostLines ||
-        line.substr(second + 1, 1) != "/")
+    const bool whole = second != line.npos && line.size() <= kLongestLine &&
+                       groups.size() < kMostLines && line.substr(second + 1, 1) == "/";
+    const std::string_view hierarchy =
+        whole ? line.substr(first + 1, second - first - 1) : std::string_view();
+    if (!whole || std::ranges::find(groups, hierarchy, &ControlGroup::hierarchy) != groups.end())
       return Fail(Code::kInternal, kControlGroupsUnreadable,
                   fmt::format("line {} is not as in cgroups(7)", groups.size() + 1));
-    groups.push_back({std::string(line.substr(first + 1, second - first - 1)),
-                      std::string(line.substr(second + 1))});
+    groups.push_back({std::string(hierarchy), std::string(line.substr(second + 1))});
   }
   return groups;
 }

@@ -25,8 +25,9 @@ struct ControlGroup {
 };
 using ControlGroups = std::vector<ControlGroup>;
 
-// At most 64 lines of at most 4,096 bytes. Fails with kControlGroupsUnreadable. Paths that lead out
-// of the reader's own root ("/../x") are kept: they have no unit.
+// At most 64 lines of at most 4,096 bytes, no hierarchy twice: else different readers could mean
+// different groups. Fails with kControlGroupsUnreadable. Paths that lead out of the reader's own
+// root ("/../x") are kept: they have no unit.
 Result<ControlGroups> ParseControlGroups(std::string_view text);
 // Of a process that the caller of this keeps from being mistaken for another (workload_attestor.h).
 // Fails with kControlGroupsUnreadable.

@@ -44,10 +44,11 @@ TEST_CASE("/proc/PID/cgroup is read line by line, version 1 and 2") {
 
 TEST_CASE("what is not as in cgroups(7), or too much, is refused") {
   std::string many;
-  for (int i = 0; i < 65; ++i) many += "0::/\n";
+  for (int i = 0; i < 65; ++i) many += std::to_string(i) + ":name=h" + std::to_string(i) + ":/\n";
   for (const std::string& text :
        {std::string("0:/\n"), std::string("0::relative\n"), std::string("x\n"),
-        std::string("0::\n"), "0::/" + std::string(5000, 'x') + "\n", many})
+        std::string("0::\n"), std::string("9:pids:/a\n0::/\n8:pids:/b\n"),
+        "0::/" + std::string(5000, 'x') + "\n", many})
     CHECK(ParseControlGroups(text).error().reason == kControlGroupsUnreadable);
 }
 
