@@ -24,7 +24,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
 
-from processes import Process, Server  # pylint: disable=wrong-import-position
+from processes import Agent, Server  # pylint: disable=wrong-import-position
 
 PATIENCE = 60
 ROTATIONS = 2
@@ -50,21 +50,6 @@ http {{
   }}
 }}
 """
-
-
-class Agent(Process):
-    """A signet-agent that keeps files."""
-
-    def __init__(self, binaries, folder, server, bundle, token, files):
-        self.folder = folder
-        self.socket = os.path.join(folder, "agent.sock")
-        trusted, path = os.path.join(folder, "bundle.pem"), os.path.join(folder, "agent.yaml")
-        pathlib.Path(trusted).write_text(bundle, encoding="ascii")
-        settings = {"trust_domain": "example.org", "data_dir": os.path.join(folder, "agent-data"),
-                    "server": f"127.0.0.1:{server.port}", "socket": self.socket, "trust_bundle": trusted,
-                    "join_token": token, "files": files}
-        pathlib.Path(path).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-        self.start([os.path.join(binaries, "signet-agent"), "run", "--config", path], self.socket)
 
 
 class Program:
@@ -123,8 +108,8 @@ class Files(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def start_agent(self, files):
-        agent = Agent(ARGUMENTS.bin, self.folder, self.server, self.signet("bundle", "show", "--format", "pem"),
-                      self.signet("token", "create").strip(), files)
+        join = {"bundle": self.signet("bundle", "show", "--format", "pem"), "token": self.signet("token", "create").strip()}
+        agent = Agent(ARGUMENTS.bin, self.folder, self.server, join, {"files": files})
         self.addCleanup(agent.stop)
         agent.wait_ready()
         node = self.node()

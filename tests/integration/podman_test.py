@@ -21,7 +21,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
 
-from processes import Process, Server  # pylint: disable=wrong-import-position
+from processes import Agent, Server  # pylint: disable=wrong-import-position
 
 PATIENCE = 60
 SKIPPED = 77
@@ -83,17 +83,6 @@ class Podman:
         return json.loads(self.run("image", "inspect", name).stdout)[0]["Id"]
 
 
-class Agent(Process):
-    """A signet-agent that asks this Podman."""
-
-    def __init__(self, folder, server, settings):
-        self.folder, self.socket = folder, folder + "/sockets/api.sock"
-        settings.update({"trust_domain": "example.org", "data_dir": folder + "/agent", "socket": self.socket,
-                         "server": f"127.0.0.1:{server.port}", "trust_bundle": folder + "/bundle.pem"})
-        pathlib.Path(folder + "/agent.yaml").write_text(json.dumps(settings), encoding="utf-8")
-        self.start([os.path.join(ARGUMENTS.bin, "signet-agent"), "run", "--config", folder + "/agent.yaml"], self.socket)
-
-
 class Containers(unittest.TestCase):
     """One server, one agent, one Podman."""
 
@@ -107,9 +96,8 @@ class Containers(unittest.TestCase):
         self.server = Server(ARGUMENTS.bin, self.folder, {})
         self.addCleanup(self.server.stop)
         self.server.wait_ready()
-        pathlib.Path(self.folder + "/bundle.pem").write_text(self.signet("bundle", "show", "--format", "pem"), encoding="ascii")
-        self.agent = Agent(self.folder, self.server, {
-            "join_token": self.signet("token", "create").strip(),
+        join = {"bundle": self.signet("bundle", "show", "--format", "pem"), "token": self.signet("token", "create").strip()}
+        self.agent = Agent(ARGUMENTS.bin, self.folder, self.server, join, {
             "attestors": {"docker": {"podman_socket_path": self.podman.socket, "env": ["COLOR"]}}})
         self.addCleanup(self.agent.stop)
         self.agent.wait_ready()
@@ -125,7 +113,7 @@ class Containers(unittest.TestCase):
 
     def fetch(self, *options):
         """The identities a container with these options gets; none when no entry fits it."""
-        mounts = ["/usr:/usr:ro", f"{os.path.abspath(ARGUMENTS.bin)}:/signet:ro", f"{self.folder}/sockets:/agent"]
+        mounts = ["/usr:/usr:ro", f"{os.path.abspath(ARGUMENTS.bin)}:/signet:ro", f"{self.agent.socket}:/agent/api.sock"]
         done = self.podman.run(
             "run", "--rm", "--network=none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096",
             *[word for mount in mounts for word in ("--volume", mount)], *options, "localhost/workload:1",

@@ -288,6 +288,7 @@ void AddJwtCommands(CLI::App* app, Parsed* p) {
   validate->add_option("--audience", p->jwt.audience, "Who the token must be for")
       ->type_name("TEXT")
       ->expected(1)
+      ->allow_extra_args(false)  // what follows is the token
       ->required();
   validate->add_option("token", p->jwt.token, "The token; @FILE: out of a file; -: standard input")
       ->type_name("TOKEN")
