@@ -1,10 +1,12 @@
 #include "base/config.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
+#include <sstream>
 
 #include "base/file.h"
 
@@ -29,6 +31,41 @@ std::size_t Distance(std::string_view a, std::string_view b) {
     }
   }
   return row[b.size()];
+}
+
+// Where the second document of a text begins; its contents are dropped unread.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  int second() const { return second_; }  // 0: there is none
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++count_ == 2) second_ = mark.line + 1;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int count_ = 0;
+  int second_ = 0;
+};
+
+// At most two are looked at: at a token that begins none (a comma, say) yaml-cpp finds one empty
+// document after another for ever, which YAML::LoadAll() would collect.
+int SecondDocument(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStarts starts;
+  if (parser.HandleNextDocument(starts)) parser.HandleNextDocument(starts);
+  return starts.second();
 }
 
 // A key that is there twice: YAML readers differ on which one counts, so neither may.
@@ -79,10 +116,10 @@ ConfigMap ConfigMap::Parse(std::string_view text, std::string name, ConfigProble
   state->file = std::move(name);
   state->problems = problems;
   try {  // yaml-cpp throws
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (!documents.empty()) state->node = documents.front();
-    if (documents.size() > 1)
-      problems->Add({state->file, LineOf(documents[1]), "more than one document in the file",
+    const std::string whole(text);
+    state->node = YAML::Load(whole);
+    if (const int line = SecondDocument(whole); line > 0)
+      problems->Add({state->file, line, "more than one document in the file",
                      "remove what follows the line \"---\""});
   } catch (const YAML::Exception& e) {
     problems->Add(

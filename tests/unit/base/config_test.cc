@@ -106,6 +106,16 @@ TEST_CASE("a setting that is there twice is a problem at any depth") {
   CHECK_THAT(problem.message, Catch::Contains("twice"));
 }
 
+TEST_CASE("attack 25: text that is no document ends as a problem, not in a search without end") {
+  for (const std::string text :
+       {", abor\1 {httpStatus: 503}}\n", ",", "]", "}", "a: 1\n... ,\n", "? ,\n", "[,,]", "- ,"}) {
+    INFO(text);
+    ConfigProblems problems;
+    ConfigMap::Parse(text, "x.yaml", &problems);
+    CHECK_FALSE(problems.empty());
+  }
+}
+
 TEST_CASE("a file of more than one document is a problem, since only the first would count") {
   ConfigProblems problems;
   Parse("a: 1\n---\nb: 2\n", &problems);
