@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/log.h"
+#include "identity/server/upstream_messages.h"
 #include "identity/workload/expected_peer.h"
 #include "identity/workload/fetch_identity.h"
 #include "net/tls_front.h"
@@ -24,7 +25,6 @@ using std::chrono::seconds;
 constexpr seconds kDialTimeout{5};
 constexpr seconds kCallTimeout{10};
 constexpr int kMaxAnswerBytes = 16 << 20;
-constexpr int kMaxAuthorities = 1024;
 constexpr std::size_t kMaxMessage = 512;
 
 tl::unexpected<Error> Unusable(std::string what) {
@@ -36,49 +36,6 @@ Error FromGrpc(const grpc::Status& status) {
   if (status.error_code() == grpc::PERMISSION_DENIED)
     detail += "; is the entry of this server marked as downstream?";
   return Error{static_cast<Code>(status.error_code()), kUpstreamAnswered, std::move(detail)};
-}
-
-Result<ca::Certificate> ReadCertificate(std::string_view der) {
-  auto certificate = ca::Certificate::Parse(AsBytes(der));
-  if (!certificate) return Unusable("certificate: " + certificate.error().Message());
-  return certificate;
-}
-
-Result<JwtBundleAuthority> ReadJwtKey(const types::JWTKey& proto) {
-  if (proto.key_id().empty()) return Unusable("a JWT authority without a key ID");
-  if (const auto key = ca::PublicKey::FromSpki(AsBytes(proto.public_key())); !key)
-    return Unusable("JWT authority: " + key.error().Message());
-  return JwtBundleAuthority{.key_id = proto.key_id(),
-                            .public_key = ToBytes(AsBytes(proto.public_key())),
-                            .expires_at = proto.expires_at(),
-                            .tainted = proto.tainted()};
-}
-
-Result<std::vector<JwtBundleAuthority>> ReadJwtKeys(
-    const google::protobuf::RepeatedPtrField<types::JWTKey>& protos) {
-  if (protos.size() > kMaxAuthorities) return Unusable("too many JWT authorities");
-  std::vector<JwtBundleAuthority> keys;
-  for (const types::JWTKey& proto : protos) {
-    SIGNET_TRY(auto key, ReadJwtKey(proto));
-    keys.push_back(std::move(key));
-  }
-  return keys;
-}
-
-Result<UpstreamTrust> ReadTrust(const types::Bundle& proto, const TrustDomain& trust_domain) {
-  if (proto.trust_domain() != trust_domain.name())
-    return Unusable("its bundle is of " + EscapeForLog(proto.trust_domain(), kMaxMessage));
-  if (proto.x509_authorities().empty()) return Unusable("its bundle holds no X.509 authority");
-  if (proto.x509_authorities_size() > kMaxAuthorities)
-    return Unusable("too many X.509 authorities");
-  UpstreamTrust trust;
-  for (const auto& authority : proto.x509_authorities()) {
-    SIGNET_TRY(auto certificate, ReadCertificate(authority.asn1()));
-    trust.x509.push_back({.certificate = std::move(certificate), .tainted = authority.tainted()});
-  }
-  SIGNET_TRY(trust.jwt, ReadJwtKeys(proto.jwt_authorities()));
-  trust.is_whole = true;
-  return trust;
 }
 
 class DialedPeer final : public UpstreamPeer {
@@ -188,7 +145,7 @@ Result<UpstreamTrust> DialedPeer::FetchTrust() {
   types::Bundle bundle;
   SIGNET_RETURN_IF_ERROR(Call<bundle_api::Bundle::Stub>(&bundle_api::Bundle::Stub::GetBundle,
                                                         bundle_api::GetBundleRequest(), &bundle));
-  SIGNET_TRY(UpstreamTrust trust, ReadTrust(bundle, trust_domain_));
+  SIGNET_TRY(UpstreamTrust trust, ReadUpstreamTrust(bundle, trust_domain_));
   // Whom it takes for the server above must hold by what is trusted now.
   const bool is_new = std::ranges::any_of(trust.x509, [&](const X509BundleAuthority& root) {
     return std::ranges::find(verified_by_.x509_authorities, root.certificate,
@@ -207,20 +164,7 @@ Result<UpstreamPeer::Grant> DialedPeer::NewDownstreamCa(const Bytes& request, se
   svid_api::NewDownstreamX509CAResponse answer;
   SIGNET_RETURN_IF_ERROR(
       Call<svid_api::SVID::Stub>(&svid_api::SVID::Stub::NewDownstreamX509CA, call, &answer));
-  if (answer.ca_cert_chain().empty() ||
-      answer.ca_cert_chain_size() > static_cast<int>(ca::kMaxChainLength) ||
-      answer.x509_authorities().empty() || answer.x509_authorities_size() > kMaxAuthorities)
-    return Unusable("its answer holds no chain or no root, or too many");
-  Grant grant;
-  for (const std::string& der : answer.ca_cert_chain()) {
-    SIGNET_TRY(auto certificate, ReadCertificate(der));
-    grant.chain.push_back(std::move(certificate));
-  }
-  for (const std::string& der : answer.x509_authorities()) {
-    SIGNET_TRY(auto certificate, ReadCertificate(der));
-    grant.roots.push_back(std::move(certificate));
-  }
-  return grant;
+  return ReadUpstreamGrant(answer);
 }
 
 Result<std::vector<JwtBundleAuthority>> DialedPeer::PublishJwt(
@@ -234,7 +178,7 @@ Result<std::vector<JwtBundleAuthority>> DialedPeer::PublishJwt(
   bundle_api::PublishJWTAuthorityResponse answer;
   SIGNET_RETURN_IF_ERROR(Call<bundle_api::Bundle::Stub>(
       &bundle_api::Bundle::Stub::PublishJWTAuthority, call, &answer));
-  return ReadJwtKeys(answer.jwt_authorities());
+  return ReadUpstreamKeys(answer.jwt_authorities());
 }
 
 }  // namespace
