@@ -32,16 +32,12 @@ void BufferPool::Return(Buffer buffer) {
 }
 
 TlsBridge::TlsBridge(EventLoop& loop, BufferPool& pool, std::unique_ptr<TlsStream> stream,
-                     UniqueFd plain, std::uint64_t receive_limit,
-                     std::function<void(BridgeEnd)> on_end)
+                     UniqueFd plain, std::function<void()> on_end)
     : loop_(loop),
       pool_(pool),
       stream_(std::move(stream)),
       plain_(std::move(plain)),
-      on_end_(std::move(on_end)),
-      receivable_(receive_limit),
-      started_(loop.now()),
-      last_active_(loop.now()) {}
+      on_end_(std::move(on_end)) {}
 
 TlsBridge::~TlsBridge() {
   loop_.Remove(stream_->fd(), &tls_side_);
@@ -55,7 +51,7 @@ TlsBridge::~TlsBridge() {
 void TlsBridge::Start() {
   if (!loop_.Add(stream_->fd(), kEdges, &tls_side_) ||
       !loop_.Add(plain_.get(), kEdges, &plain_side_))
-    return End(BridgeEnd::kBroken);
+    return End();
   stream_->TakeShortReadForEmpty(true);
   Pump();
 }
@@ -80,11 +76,10 @@ void TlsBridge::Pump() {
   for (int i = 0; i < kStepsPerTurn && (to_plain == Step::kGoOn || to_tls == Step::kGoOn); ++i) {
     if (to_tls == Step::kGoOn) to_tls = StepToTls();
     if (to_plain == Step::kGoOn) to_plain = StepToPlain();
-    if (to_plain == Step::kBroken) return End(BridgeEnd::kBroken);
-    if (to_plain == Step::kOverLimit) return End(BridgeEnd::kCut);
+    if (to_plain == Step::kBroken) return End();
   }
   ReturnEmptyBuffers();
-  if (ReachedEnd()) return End(BridgeEnd::kClosed);
+  if (ReachedEnd()) return End();
   if ((to_plain == Step::kGoOn || to_tls == Step::kGoOn) && again_ == 0)
     again_ = loop_.RunAfter(Duration::zero(), [this] {
       again_ = 0;
@@ -120,10 +115,7 @@ TlsBridge::Step TlsBridge::StepToPlain() {
   lane.at = 0;
   lane.end = result.bytes;
   if (result.status == IoStatus::kError) return Step::kBroken;
-  if (result.bytes > receivable_) return Step::kOverLimit;
-  receivable_ -= result.bytes;
   if (result.status == IoStatus::kEof) lane.source_ended = true;
-  if (result.status == IoStatus::kOk) last_active_ = loop_.now();
   const bool waits = result.status == IoStatus::kWantRead || result.status == IoStatus::kWantWrite;
   if (waits || result.would_block) tls_side_.readable = false;
   return waits ? Step::kWait : Step::kGoOn;
@@ -160,7 +152,6 @@ void TlsBridge::FillFromPlain() {
   lane.at = 0;
   lane.end = got > 0 ? static_cast<std::size_t>(got) : 0;
   if (got > 0) {
-    last_active_ = loop_.now();
     if (lane.end < BufferPool::kSize && !plain_side_.hung_up) plain_side_.readable = false;
   } else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     plain_side_.readable = false;
@@ -190,7 +181,7 @@ bool TlsBridge::ReachedEnd() {
   if (!to_plain_.sink_gone) return false;
   const auto end_after = [this](Duration wait) {
     loop_.Cancel(linger_);
-    linger_ = loop_.RunAfter(wait, [this] { End(BridgeEnd::kClosed); });
+    linger_ = loop_.RunAfter(wait, [this] { End(); });
   };
   if (to_tls_.finished && !lingers_for_end_) {
     lingers_for_end_ = true;
@@ -207,61 +198,35 @@ void TlsBridge::ReturnEmptyBuffers() {
   }
 }
 
-void TlsBridge::End(BridgeEnd how) {
+void TlsBridge::End() {
   const auto on_end = std::move(on_end_);
   on_end_ = nullptr;
-  if (on_end) on_end(how);  // may destroy this
+  if (on_end) on_end();  // may destroy this
 }
 
-BridgeSet::BridgeSet(EventLoop& loop, const BridgeLimits& limits, OnEnd on_end)
-    : loop_(loop),
-      limits_(limits),
-      on_end_(std::move(on_end)),
-      scratch_(std::make_shared<TlsScratch>()) {}
+BridgeSet::BridgeSet(EventLoop& loop) : loop_(loop), scratch_(std::make_shared<TlsScratch>()) {}
 
 BridgeSet::~BridgeSet() { loop_.Cancel(sweep_); }
 
 void BridgeSet::Add(std::uint64_t id, std::unique_ptr<TlsStream> stream, UniqueFd plain) {
   stream->UseScratch(scratch_);
   auto& bridge = bridges_[id];
-  const auto receive_limit = stream->peer() == nullptr ? limits_.anonymous_bytes : UINT64_MAX;
-  bridge =
-      std::make_unique<TlsBridge>(loop_, pool_, std::move(stream), std::move(plain), receive_limit,
-                                  [this, id](BridgeEnd how) { Finish(id, how); });
+  bridge = std::make_unique<TlsBridge>(loop_, pool_, std::move(stream), std::move(plain),
+                                       [this, id] { bridges_.erase(id); });
   if (sweep_ == 0) sweep_ = loop_.RunAfter(kSweepEvery, [this] { Sweep(); });
   bridge->Start();
 }
 
-std::size_t BridgeSet::CutWhere(const std::function<bool(const PeerIdentity&)>& should_cut) {
-  std::vector<std::uint64_t> cut;
-  for (const auto& [id, bridge] : bridges_) {
-    if (bridge->peer() != nullptr && should_cut(*bridge->peer())) cut.push_back(id);
-  }
-  for (const std::uint64_t id : cut) Finish(id, BridgeEnd::kCut);
-  return cut.size();
-}
-
+// Without a close_notify where we cut: the peer must not take it for the end of what was to be
+// said.
 void BridgeSet::Sweep() {
   sweep_ = 0;
   const WallTime wall = loop_.clock().Now();
-  std::vector<std::pair<std::uint64_t, BridgeEnd>> over;
-  for (const auto& [id, bridge] : bridges_) {
-    const auto& peer = bridge->peer();
-    if (limits_.cut_at_expiry && peer != nullptr && wall >= peer->valid_until)
-      over.emplace_back(id, BridgeEnd::kExpired);
-    else if (peer == nullptr && loop_.now() - bridge->started() >= limits_.anonymous_limit)
-      over.emplace_back(id, BridgeEnd::kExpired);
-    else if (loop_.now() - bridge->last_active() >= limits_.idle_limit)
-      over.emplace_back(id, BridgeEnd::kIdle);
-  }
-  for (const auto& [id, how] : over) Finish(id, how);
+  std::erase_if(bridges_, [&](const auto& row) {
+    const auto& peer = row.second->peer();
+    return peer != nullptr && wall >= peer->valid_until;
+  });
   if (!bridges_.empty()) sweep_ = loop_.RunAfter(kSweepEvery, [this] { Sweep(); });
-}
-
-// Without a close_notify where we cut: the peer must not take it for the end of what was to be
-// said.
-void BridgeSet::Finish(std::uint64_t id, BridgeEnd how) {
-  if (bridges_.erase(id) != 0 && on_end_) on_end_(id, how);
 }
 
 Result<std::pair<UniqueFd, UniqueFd>> MakePlainPair() {

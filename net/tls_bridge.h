@@ -9,8 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "net/event_loop.h"
-#include "net/tls.h"
+#include "net/front_service.h"
 
 namespace signet::net {
 
@@ -27,29 +26,18 @@ class BufferPool {
   std::vector<Buffer> free_;
 };
 
-enum class BridgeEnd {
-  kClosed,   // both directions ended
-  kBroken,   // the TLS side failed, or ended without close_notify
-  kExpired,  // the peer's valid_until passed, or an anonymous one's time
-  kIdle,
-  kCut,  // by CutWhere(), or an anonymous peer sent more than it may
-};
-
 class TlsBridge {
  public:
   // `stream` has shaken hands; `plain` is a non-blocking stream socket. `on_end` is called once,
   // last of all, and may destroy the bridge. The stream's descriptor is not registered.
-  // A peer that sends more than `receive_limit` bytes is cut.
   TlsBridge(EventLoop& loop, BufferPool& pool, std::unique_ptr<TlsStream> stream, UniqueFd plain,
-            std::uint64_t receive_limit, std::function<void(BridgeEnd)> on_end);
+            std::function<void()> on_end);
   ~TlsBridge();
   TlsBridge(const TlsBridge&) = delete;
   TlsBridge& operator=(const TlsBridge&) = delete;
 
   // Registers both descriptors and moves the first bytes; `on_end` may be called inside.
   void Start();
-  SteadyTime started() const { return started_; }
-  SteadyTime last_active() const { return last_active_; }
   const std::shared_ptr<const PeerIdentity>& peer() const { return stream_->peer(); }
 
  private:
@@ -71,7 +59,7 @@ class TlsBridge {
     bool writable = true;
     bool hung_up = false;  // an end or error was reported: no further edge tells of it
   };
-  enum class Step { kGoOn, kWait, kBroken, kOverLimit };
+  enum class Step { kGoOn, kWait, kBroken };
 
   void OnSide(bool is_tls, std::uint32_t events);
   void Pump();
@@ -81,49 +69,34 @@ class TlsBridge {
   void FillFromPlain();
   bool ReachedEnd();
   void ReturnEmptyBuffers();
-  void End(BridgeEnd how);
+  void End();
 
   EventLoop& loop_;
   BufferPool& pool_;
   std::unique_ptr<TlsStream> stream_;
   UniqueFd plain_;
-  std::function<void(BridgeEnd)> on_end_;
+  std::function<void()> on_end_;
   Side tls_side_{this, true};
   Side plain_side_{this, false};
   Lane to_plain_, to_tls_;
-  std::uint64_t receivable_;  // bytes the peer may still send
-  const SteadyTime started_;
-  SteadyTime last_active_;
   EventLoop::TimerId again_ = 0;   // this turn's budget was spent
   EventLoop::TimerId linger_ = 0;  // the plain side is gone; the peer has so long
   bool lingers_for_end_ = false;   // it has taken everything, and only its end is missing
 };
 
-struct BridgeLimits {
-  Duration idle_limit = std::chrono::hours(24);
-  Duration anonymous_limit = std::chrono::hours(24);  // how long a peer without a certificate stays
-  std::uint64_t anonymous_bytes = UINT64_MAX;         // and how much it may send
-  bool cut_at_expiry = true;
-};
-
-// The bridges of one loop, with a look at each second for those that are over their time.
+// The bridges of one loop. Each ends within a second of its peer's valid_until.
 class BridgeSet {
  public:
-  using OnEnd = std::function<void(std::uint64_t id, BridgeEnd how)>;
-  BridgeSet(EventLoop& loop, const BridgeLimits& limits, OnEnd on_end);
+  explicit BridgeSet(EventLoop& loop);
   ~BridgeSet();
 
   void Add(std::uint64_t id, std::unique_ptr<TlsStream> stream, UniqueFd plain);
-  std::size_t CutWhere(const std::function<bool(const PeerIdentity&)>& should_cut);
   std::size_t size() const { return bridges_.size(); }
 
  private:
   void Sweep();
-  void Finish(std::uint64_t id, BridgeEnd how);
 
   EventLoop& loop_;
-  BridgeLimits limits_;
-  OnEnd on_end_;
   BufferPool pool_;
   std::shared_ptr<TlsScratch> scratch_;
   std::unordered_map<std::uint64_t, std::unique_ptr<TlsBridge>> bridges_;

@@ -41,7 +41,7 @@ TlsDialer::TlsDialer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Result<std::unique_ptr<TlsDialer>> TlsDialer::Start(const Clock& clock) {
   auto state = std::make_unique<State>();
   SIGNET_TRY(state->loop, EventLoop::Create(clock));
-  state->bridges = std::make_unique<BridgeSet>(*state->loop, BridgeLimits{}, nullptr);
+  state->bridges = std::make_unique<BridgeSet>(*state->loop);
   state->thread = std::thread([loop = state->loop.get()] { loop->Run(); });
   return std::unique_ptr<TlsDialer>(new TlsDialer(std::move(state)));
 }

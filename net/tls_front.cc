@@ -100,13 +100,13 @@ struct FrontMetrics {
   Counter& paused_resources;
   Histogram& seconds;
   std::vector<Counter*> handshakes;  // by Outcome
-  std::vector<Counter*> ends;        // by BridgeEnd
+  std::vector<Counter*> ends;        // by ConnectionEnd
 };
 
 }  // namespace
 
 struct TlsFront::State {
-  // A connection until it is bridged: it shakes hands, or sees to it that its alert arrives.
+  // A connection until it is served: it shakes hands, or sees to it that its alert arrives.
   struct Newcomer final : EventHandler {
     Newcomer(State* owner, std::uint64_t own_id) : front(owner), id(own_id) {}
     void OnEvents(std::uint32_t) override { front->OnNewcomer(this); }
@@ -125,11 +125,11 @@ struct TlsFront::State {
     State* front;
   };
 
-  State(UniqueFd listener_fd, ContextSource context_source, Sink connection_sink,
+  State(UniqueFd listener_fd, ContextSource context_source, FrontService& front_service,
         const TlsFrontLimits& front_limits, const Logger& logger, Metrics& metric_registry)
       : listener(std::move(listener_fd)),
         contexts(std::move(context_source)),
-        sink(std::move(connection_sink)),
+        service(front_service),
         limits(front_limits),
         log(logger),
         metrics(metric_registry) {}
@@ -143,7 +143,7 @@ struct TlsFront::State {
   void Linger(Newcomer* newcomer);
   void Drop(Newcomer* newcomer);
   std::unique_ptr<Newcomer> Detach(Newcomer* newcomer);
-  void OnBridgeEnd(std::uint64_t id, BridgeEnd how);
+  void OnEnd(std::uint64_t id, ConnectionEnd how);
   void HandshakeEnded(const Newcomer& newcomer, Outcome outcome);
   void Forget(const std::string& address_key);
   void ListenAgain();
@@ -154,7 +154,7 @@ struct TlsFront::State {
 
   UniqueFd listener;
   const ContextSource contexts;
-  const Sink sink;
+  FrontService& service;
   const TlsFrontLimits limits;
   const Logger& log;
   FrontMetrics metrics;
@@ -177,7 +177,6 @@ struct TlsFront::State {
   std::unordered_map<std::uint64_t, Established> established_rows;
   std::size_t anonymous = 0;
   std::map<std::string, std::size_t> per_address;
-  std::unique_ptr<BridgeSet> bridges;
   SteadyTime refusal_second;
   int refusal_lines = 0;
 };
@@ -230,7 +229,7 @@ void TlsFront::State::Admit(UniqueFd socket, const SocketAddress& remote) {
   const auto drop = [this](Outcome why) {
     metrics.handshakes[static_cast<std::size_t>(why)]->Add();
   };
-  if (newcomers.size() + bridges->size() >= limits.max_connections)
+  if (newcomers.size() + established_rows.size() >= limits.max_connections)
     return drop(Outcome::kConnectionLimit);
   std::size_t& from_address = per_address[AddressKey(remote)];
   if (from_address >= limits.max_per_address) return drop(Outcome::kAddressLimit);
@@ -279,19 +278,12 @@ void TlsFront::State::Establish(std::unique_ptr<Newcomer> newcomer) {
     HandshakeEnded(*newcomer, Outcome::kAnonymousLimit);
     return Forget(AddressKey(newcomer->remote));
   }
-  Result<std::pair<UniqueFd, UniqueFd>> pair = MakePlainPair();
-  if (!pair) {
-    HandshakeEnded(*newcomer, Outcome::kNoResources);
-    return Forget(AddressKey(newcomer->remote));
-  }
   HandshakeEnded(*newcomer, Outcome::kOk);
   metrics.connections.Add(1);
   ++established;
   established_rows.emplace(newcomer->id, Established{AddressKey(newcomer->remote), is_anonymous});
   if (is_anonymous) ++anonymous;
-  sink(FrontConnection{newcomer->id, std::move(pair->first), newcomer->stream->peer(),
-                       newcomer->remote});
-  bridges->Add(newcomer->id, std::move(newcomer->stream), std::move(pair->second));
+  service.Adopt({newcomer->id, std::move(newcomer->stream), newcomer->remote});
 }
 
 // The alert is on its way; closing now, with bytes of the peer unread, could destroy it.
@@ -329,7 +321,7 @@ std::unique_ptr<TlsFront::State::Newcomer> TlsFront::State::Detach(Newcomer* new
   return owner;
 }
 
-void TlsFront::State::OnBridgeEnd(std::uint64_t id, BridgeEnd how) {
+void TlsFront::State::OnEnd(std::uint64_t id, ConnectionEnd how) {
   metrics.ends[static_cast<std::size_t>(how)]->Add();
   metrics.connections.Add(-1);
   --established;
@@ -381,8 +373,8 @@ void TlsFront::State::CloseAll() {
     if (!newcomer->lingering) --handshakes;
     Drop(newcomer);
   }
-  metrics.connections.Add(-static_cast<double>(bridges->size()));
-  bridges.reset();
+  metrics.connections.Add(-static_cast<double>(established_rows.size()));
+  service.CloseAll();
 }
 
 // At most a few lines a second: whoever can connect must not fill the disk.
@@ -406,22 +398,19 @@ void TlsFront::State::LogRefusal(const Newcomer& newcomer, Outcome outcome) {
 TlsFront::TlsFront(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Result<std::unique_ptr<TlsFront>> TlsFront::Start(UniqueFd listener, ContextSource contexts,
-                                                  Sink sink, const TlsFrontLimits& limits,
-                                                  const Clock& clock, const Logger& log,
-                                                  Metrics& metrics) {
-  auto state = std::make_unique<State>(std::move(listener), std::move(contexts), std::move(sink),
-                                       limits, log, metrics);
+                                                  FrontService& service,
+                                                  const TlsFrontLimits& limits, const Clock& clock,
+                                                  const Logger& log, Metrics& metrics) {
+  auto state = std::make_unique<State>(std::move(listener), std::move(contexts), service, limits,
+                                       log, metrics);
   State* front = state.get();
   EnableKeepAlive(front->listener.get());  // accepted sockets inherit it
   SIGNET_TRY(front->loop, EventLoop::Create(clock));
-  front->bridges = std::make_unique<BridgeSet>(
-      *front->loop,
-      BridgeLimits{limits.idle_limit, limits.anonymous_limit, limits.anonymous_bytes,
-                   limits.cut_at_expiry},
-      [front](std::uint64_t id, BridgeEnd how) { front->OnBridgeEnd(id, how); });
   SIGNET_RETURN_IF_ERROR(
       front->loop->Add(front->listener.get(), EPOLLIN, &front->listener_handler));
   front->listening = true;
+  front->service.Attach(*front->loop,
+                        [front](std::uint64_t id, ConnectionEnd how) { front->OnEnd(id, how); });
   front->thread = std::thread([front] { front->loop->Run(); });
   return std::unique_ptr<TlsFront>(new TlsFront(std::move(state)));
 }
@@ -433,9 +422,9 @@ TlsFront::~TlsFront() {
 }
 
 std::size_t TlsFront::CutWhere(const std::function<bool(const PeerIdentity&)>& should_cut) {
-  if (state_->loop->InLoopThread()) return state_->bridges->CutWhere(should_cut);
+  if (state_->loop->InLoopThread()) return state_->service.CutWhere(should_cut);
   std::promise<std::size_t> count;
-  state_->loop->Post([&] { count.set_value(state_->bridges->CutWhere(should_cut)); });
+  state_->loop->Post([&] { count.set_value(state_->service.CutWhere(should_cut)); });
   return count.get_future().get();
 }
 

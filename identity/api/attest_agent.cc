@@ -62,7 +62,7 @@ class AttestAgent::Stream final : public StreamHandler {
   Stream(AttestAgent& service, std::shared_ptr<StreamCall> call)
       : service_(service), call_(std::move(call)) {}
 
-  void OnMessage(const grpc::ByteBuffer& message) override {
+  void OnMessage(const std::string& message) override {
     service_.StopWaiting(call_.get());
     agent::AttestAgentRequest request;
     auto step = ParseMessage(message, &request)

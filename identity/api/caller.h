@@ -1,27 +1,18 @@
-// Who is on the other end of a connection, and where that is remembered: gRPC knows a connection
-// only as "fd:17", so each one that is handed to it is entered here first. Identity comes from the
-// kernel (admin socket) or from the verified leaf (TLS), never from a request.
+// Who is on the other end of a connection. Identity comes from the kernel (admin socket) or from
+// the verified leaf (TLS), never from a request.
 //
-// Why a descriptor number is safe as a key: gRPC closes a connection only when its last call is
-// released, so the number cannot be reused while a call lives. The inode guards against a row that
-// was not reaped yet.
-//
-// Threads: ConnectionTable is safe from any thread; Caller is immutable.
+// Threads: immutable.
 #pragma once
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 
 #include "base/clock.h"
 #include "identity/audit/audit_record.h"
 #include "identity/spiffe/spiffe_id.h"
-#include "net/tls.h"
+#include "net/grpc/rpc.h"
 
 namespace signet::identity {
 
@@ -32,7 +23,7 @@ enum class CallerKind {
   kLocal,        // the admin socket
 };
 
-struct Caller {
+struct Caller : net::RpcPeer {
   CallerKind kind = CallerKind::kUnknown;
   SpiffeId id;             // kCertificate
   std::string serial;      // kCertificate: decimal
@@ -50,26 +41,5 @@ using CallerPtr = std::shared_ptr<const Caller>;
 
 // The caller behind a finished TLS handshake; `peer` null: anonymous.
 Caller CallerOfTls(const net::PeerIdentity* peer, std::string remote);
-
-class ConnectionTable {
- public:
-  // Before the descriptor is handed to gRPC.
-  void Add(int fd, CallerPtr caller);
-  // `peer` as ServerContext::peer() says it. Null when it is no connection of ours: refuse.
-  CallerPtr Find(std::string_view peer) const;
-  // Forgets connections that are closed. Call every second or so.
-  void Reap();
-  std::size_t size() const;
-  // Of these, those of the admin socket.
-  std::size_t local() const;
-
- private:
-  struct Row {
-    std::uint64_t inode = 0;
-    CallerPtr caller;
-  };
-  mutable std::mutex mutex_;
-  std::unordered_map<int, Row> rows_;
-};
 
 }  // namespace signet::identity

@@ -14,7 +14,7 @@ const std::string& IdOf(const EntryPtr& entry) { return entry->id; }
 
 }  // namespace
 
-void EntrySync::OnMessage(const grpc::ByteBuffer& message) {
+void EntrySync::OnMessage(const std::string& message) {
   Request request;
   auto status = ParseMessage(message, &request);
   if (status && !began_) status = Begin(request);

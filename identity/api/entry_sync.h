@@ -19,7 +19,7 @@ class EntrySync final : public StreamHandler {
         page_size_(page_size),
         call_(std::move(call)) {}
 
-  void OnMessage(const grpc::ByteBuffer& message) override;
+  void OnMessage(const std::string& message) override;
   void OnHalfClose() override { call_->End(grpc::Status::OK); }
 
  private:

@@ -1,8 +1,8 @@
 #include "identity/api/router.h"
 
 #include <google/protobuf/message_lite.h>
-#include <grpcpp/support/proto_buffer_reader.h>
-#include <grpcpp/support/proto_buffer_writer.h>
+
+#include <limits>
 
 #include "base/check.h"
 #include "identity/api/rpc_status.h"
@@ -13,15 +13,18 @@ namespace {
 constexpr std::string_view kAttestMethod = "/spire.api.server.agent.v1.Agent/AttestAgent";
 
 constexpr std::size_t kCodes = 17;
-// Messages of a stream that may wait to be sent before the next request is read.
-constexpr std::size_t kReadAhead = 4;
 constexpr std::uint32_t kDenialLinesPerSecond = 20;  // each caller with any SVID can cause them
 
+net::RpcStatus ToRpcStatus(const grpc::Status& status) {
+  return {status.error_code(), status.error_message(), status.error_details()};
+}
+
 // A call that is over before it began.
-class RefusedReactor final : public grpc::ServerGenericBidiReactor {
+class RefusedCall final : public net::RpcHandler {
  public:
-  explicit RefusedReactor(grpc::Status status) { Finish(std::move(status)); }
-  void OnDone() override { delete this; }
+  void OnMessage(std::string) override {}
+  void OnHalfClose() override {}
+  void OnOver() override {}
 };
 
 std::string NotFoundText(std::string_view path, bool on_admin_socket) {
@@ -40,7 +43,7 @@ struct Router::Method {
   const MethodRule& rule;
   UnaryHandler unary;
   DeferredHandler deferred;
-  std::size_t inline_bytes = 0;  // requests up to this run on gRPC's thread
+  std::size_t inline_bytes = 0;  // requests up to this run on the loop's thread
   StreamFactory stream;
   std::array<std::atomic<Counter*>, kCodes> counts{};
 };
@@ -55,26 +58,18 @@ struct Router::Admission {
 
 grpc::Status BadAnswer(const Error& error) { return ToGrpcStatus(error); }
 
-Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message) {
-  grpc::ByteBuffer copy(bytes);  // shares the slices
-  grpc::ProtoBufferReader reader(&copy);
-  if (!reader.status().ok() || !message->ParseFromZeroCopyStream(&reader))
+Status ParseMessage(std::string_view bytes, google::protobuf::MessageLite* message) {
+  if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()) ||
+      !message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return Fail(Code::kInvalidArgument, kRequestMalformed,
                 "the bytes are no " + message->GetTypeName());
   return {};
 }
 
-grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message) {
-  grpc::ByteBuffer bytes;
-  const auto size = message.ByteSizeLong();
-  if (size == 0) {
-    const grpc::Slice empty;
-    return grpc::ByteBuffer(&empty, 1);
-  }
-  CHECK_TRUE(size <= static_cast<std::size_t>(std::numeric_limits<int>::max()));
-  grpc::Slice slice(size);
-  message.SerializeWithCachedSizesToArray(const_cast<std::uint8_t*>(slice.begin()));
-  return grpc::ByteBuffer(&slice, 1);
+std::string SerializeMessage(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  CHECK_TRUE(message.SerializeToString(&bytes));
+  return bytes;
 }
 
 namespace {
@@ -88,38 +83,48 @@ bool IsRefusal(std::string_view method, const grpc::Status& status) {
 
 }  // namespace
 
-// One request, one answer.
-class UnaryReactor final : public grpc::ServerGenericBidiReactor {
+// One request, one answer. Lives until both the caller and the handler are done with it.
+class UnaryCall final : public net::RpcHandler, public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryReactor(Router& router, Router::Admission admission)
-      : router_(router), admission_(std::move(admission)) {
-    StartRead(&request_);
+  UnaryCall(Router& router, Router::Admission admission, std::shared_ptr<net::RpcCall> call)
+      : router_(router), admission_(std::move(admission)), call_(std::move(call)) {
+    const std::lock_guard lock(router_.mutex_);
+    ++router_.calls_;
+  }
+  ~UnaryCall() override {
+    const std::lock_guard lock(router_.mutex_);
+    if (--router_.calls_ == 0) router_.idle_.notify_all();
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      Reply({grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call carries no request"), {}});
-    } else if (!admission_.promote && request_.Length() <= admission_.method->inline_bytes) {
+  void OnMessage(std::string message) override {
+    request_ = std::move(message);
+    if (!admission_.promote && request_.size() <= admission_.method->inline_bytes) {
       Handle();
-    } else if (!router_.workers_.Submit([this] { Handle(); })) {
+    } else if (!router_.workers_.Submit([self = shared_from_this()] { self->Handle(); })) {
       Reply(
           {grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kServerBusy.text)), {}});
     }
   }
-  void OnCancel() override { cancelled_ = true; }
-  void OnDone() override { delete this; }
+  void OnHalfClose() override {
+    Reply({grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call carries no request"), {}});
+  }
+  void OnOver() override { cancelled_ = true; }
 
  private:
+  // Nobody waits for the answer to a call that is cancelled or late.
   void Handle() {
     if (cancelled_) return Reply({grpc::Status::CANCELLED, {}});
+    if (call_->deadline() != SteadyTime::max() && router_.clock_.SteadyNow() >= call_->deadline())
+      return Reply(
+          {grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the call came too late"), {}});
     if (admission_.promote) {
       if (auto stored = router_.authorizer_.Promote(*admission_.caller); !stored)
         return Reply({ToGrpcStatus(stored.error()), {}});
     }
     if (admission_.method->deferred) {
-      // This object lives until the answer: OnDone() follows Finish().
-      admission_.method->deferred(*admission_.caller, request_,
-                                  [this](Answer answer) { Reply(std::move(answer)); });
+      admission_.method->deferred(
+          *admission_.caller, request_,
+          [self = shared_from_this()](Answer answer) { self->Reply(std::move(answer)); });
     } else {
       Reply(admission_.method->unary(*admission_.caller, request_));
     }
@@ -127,146 +132,95 @@ class UnaryReactor final : public grpc::ServerGenericBidiReactor {
 
   void Reply(Answer answer) {
     router_.Count(admission_.method, *admission_.caller, answer.status);
-    if (!answer.status.ok()) return Finish(std::move(answer.status));
-    answer_ = answer.message;  // shares the bytes
-    StartWriteAndFinish(&answer_, grpc::WriteOptions(), grpc::Status::OK);
+    if (answer.status.ok()) call_->Send(std::move(answer.message));
+    call_->Finish(ToRpcStatus(answer.status));
   }
 
   Router& router_;
   const Router::Admission admission_;
+  const std::shared_ptr<net::RpcCall> call_;
   std::atomic<bool> cancelled_ = false;
-  grpc::ByteBuffer request_;
-  grpc::ByteBuffer answer_;
+  std::string request_;
 };
 
-// A stream in both directions. The handler is kept until OnDone(); this object lives as long as
-// anybody holds it.
-class StreamReactor final : public StreamCall {
+// A stream in both directions. The handler is kept until the call is over.
+class ServedStream final : public StreamCall,
+                           public net::RpcHandler,
+                           public std::enable_shared_from_this<ServedStream> {
  public:
-  static StreamReactor* Start(Router& router, Router::Admission admission) {
-    auto reactor = std::make_shared<StreamReactor>(router, std::move(admission));
-    reactor->self_ = reactor;
-    reactor->handler_ = reactor->admission_.method->stream(reactor);
-    reactor->StartRead(&reactor->incoming_);
-    return reactor.get();
-  }
-  StreamReactor(Router& router, Router::Admission admission)
-      : router_(router), admission_(std::move(admission)) {}
-
-  void Send(grpc::ByteBuffer message) override {
-    std::lock_guard lock(mutex_);
-    if (ending_ || over_) return;
-    outgoing_.push_back(std::move(message));
-    if (outgoing_.size() == 1) StartWrite(&outgoing_.front());
+  ServedStream(Router& router, Router::Admission admission, std::shared_ptr<net::RpcCall> call)
+      : router_(router), admission_(std::move(admission)), call_(std::move(call)) {}
+  void Start() {
+    handler_ = admission_.method->stream(shared_from_this());
+    call_->Read();
   }
 
+  // StreamCall.
+  void Send(std::string message) override { call_->Send(std::move(message)); }
   void End(grpc::Status status) override {
-    std::lock_guard lock(mutex_);
-    EndLocked(std::move(status));
+    if (ended_.exchange(true)) return;
+    router_.Count(admission_.method, *admission_.caller, status);
+    call_->Finish(ToRpcStatus(status));
   }
-
   const CallerPtr& caller() const override { return admission_.caller; }
 
-  void OnReadDone(bool ok) override {
-    if (!router_.workers_.Submit([self = shared_from_this(), this, ok] { Handle(ok); }))
-      End({grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kServerBusy.text)});
+  // net::RpcHandler.
+  void OnMessage(std::string message) override {
+    if (!router_.workers_.Submit(
+            [self = shared_from_this(), text = std::move(message)] { self->Handle(&text); }))
+      EndBusy();
   }
-
-  void OnWriteDone(bool ok) override {
-    bool drained = false;
-    {
-      std::lock_guard lock(mutex_);
-      outgoing_.pop_front();
-      if (!ok) {
-        outgoing_.clear();
-        EndLocked(grpc::Status::CANCELLED);
-      }
-      if (!outgoing_.empty()) {
-        StartWrite(&outgoing_.front());
-      } else if (ending_) {
-        FinishLocked();
-      } else {
-        drained = true;
-      }
-      if (read_waits_ && outgoing_.size() < kReadAhead) ReadLocked();
-    }
-    if (drained) handler_->OnSent();
+  void OnHalfClose() override {
+    if (!router_.workers_.Submit([self = shared_from_this()] { self->Handle(nullptr); })) EndBusy();
   }
-
-  void OnCancel() override { End(grpc::Status::CANCELLED); }
-
-  void OnDone() override {
-    const auto self = std::move(self_);
+  void OnSent() override {
+    if (const auto handler = Handler()) handler->OnSent();
+  }
+  void OnOver() override {
+    End(grpc::Status::CANCELLED);
     std::shared_ptr<StreamHandler> handler;
     {
-      std::lock_guard lock(mutex_);
-      over_ = true;
+      const std::lock_guard lock(mutex_);
       handler = std::move(handler_);
     }
     handler->OnOver();
   }
 
  private:
-  void Handle(bool has_message) {
+  void EndBusy() { End({grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kServerBusy.text)}); }
+  // Null: the call is over.
+  std::shared_ptr<StreamHandler> Handler() {
+    const std::lock_guard lock(mutex_);
+    return handler_;
+  }
+  // On the worker pool. Null: the caller will send no more.
+  void Handle(const std::string* message) {
     if (admission_.promote && !promoted_) {
       promoted_ = true;
       if (auto stored = router_.authorizer_.Promote(*admission_.caller); !stored)
         return End(ToGrpcStatus(stored.error()));
     }
-    std::shared_ptr<StreamHandler> handler;
-    {
-      std::lock_guard lock(mutex_);
-      handler = handler_;
-    }
-    if (!handler) return;  // over
-    if (!has_message) return handler->OnHalfClose();
-    handler->OnMessage(incoming_);
-    std::lock_guard lock(mutex_);
-    if (outgoing_.size() < kReadAhead) {
-      ReadLocked();
-    } else {
-      read_waits_ = true;
-    }
-  }
-
-  void ReadLocked() {
-    read_waits_ = false;
-    if (!ending_ && !over_) StartRead(&incoming_);
-  }
-
-  void EndLocked(grpc::Status status) {
-    if (ending_ || over_) return;
-    ending_ = std::move(status);
-    if (outgoing_.empty()) FinishLocked();
-  }
-
-  void FinishLocked() {
-    if (finished_) return;
-    finished_ = true;
-    router_.Count(admission_.method, *admission_.caller, *ending_);
-    Finish(*ending_);
+    const auto handler = Handler();
+    if (!handler) return;
+    if (message == nullptr) return handler->OnHalfClose();
+    handler->OnMessage(*message);
+    call_->Read();
   }
 
   Router& router_;
   const Router::Admission admission_;
-  std::shared_ptr<StreamReactor> self_;     // until OnDone()
-  std::shared_ptr<StreamHandler> handler_;  // until OnDone()
-  grpc::ByteBuffer incoming_;               // the reader's until OnReadDone(), then the handler's
-  bool promoted_ = false;                   // worker only
-
+  const std::shared_ptr<net::RpcCall> call_;
+  std::atomic<bool> ended_ = false;
+  bool promoted_ = false;  // worker only
   std::mutex mutex_;
-  std::deque<grpc::ByteBuffer> outgoing_;  // the front is in flight
-  std::optional<grpc::Status> ending_;
-  bool finished_ = false;
-  bool over_ = false;
-  bool read_waits_ = false;
+  std::shared_ptr<StreamHandler> handler_;
 };
 
-Router::Router(const ConnectionTable& connections, const Authorizer& authorizer,
-               WorkerPool& workers, const Clock& clock, const Logger& log, Metrics& metrics)
-    : connections_(connections),
-      authorizer_(authorizer),
+Router::Router(const Authorizer& authorizer, WorkerPool& workers, const Clock& clock,
+               const Logger& log, Metrics& metrics)
+    : authorizer_(authorizer),
       workers_(workers),
+      clock_(clock),
       log_(log),
       metrics_(metrics),
       denial_lines_(clock, kDenialLinesPerSecond),
@@ -275,7 +229,12 @@ Router::Router(const ConnectionTable& connections, const Authorizer& authorizer,
   for (const auto& rule : AllRules()) methods_[rule.method] = std::make_unique<Method>(rule);
 }
 
-Router::~Router() = default;
+Router::~Router() { CHECK_TRUE(calls_ == 0); }
+
+void Router::AwaitCalls() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return calls_ == 0; });
+}
 
 void Router::AddUnary(std::string_view method, UnaryHandler handler) {
   const auto found = methods_.find(method);
@@ -302,13 +261,9 @@ void Router::AddStream(std::string_view method, StreamFactory factory) {
   found->second->stream = std::move(factory);
 }
 
-Router::Admission Router::Admit(const std::string& path, const std::string& peer) {
+Router::Admission Router::Admit(const std::string& path, CallerPtr caller) {
   Admission admission;
-  admission.caller = connections_.Find(peer);
-  if (!admission.caller) {
-    admission.refusal = {grpc::StatusCode::UNAUTHENTICATED, "the connection is not known"};
-    return admission;
-  }
+  admission.caller = std::move(caller);
   const bool local = admission.caller->kind == CallerKind::kLocal;
   const auto found = methods_.find(path);
   if (found == methods_.end() || (found->second->rule.admin_socket_only && !local)) {
@@ -343,11 +298,27 @@ void Router::LogDenial(const Caller& caller, const std::string& path, const Verd
                             {"not_listed_before", *left_out}});
 }
 
-grpc::ServerGenericBidiReactor* Router::CreateReactor(grpc::GenericCallbackServerContext* context) {
-  auto admission = Admit(context->method(), context->peer());
-  if (admission.method == nullptr) return new RefusedReactor(std::move(admission.refusal));
-  if (admission.method->stream) return StreamReactor::Start(*this, std::move(admission));
-  return new UnaryReactor(*this, std::move(admission));
+std::shared_ptr<const net::RpcPeer> Router::Meet(const net::PeerIdentity* peer,
+                                                 std::string remote) {
+  return std::make_shared<const Caller>(CallerOfTls(peer, std::move(remote)));
+}
+
+std::shared_ptr<net::RpcHandler> Router::Begin(const std::string& path,
+                                               const std::shared_ptr<const net::RpcPeer>& peer,
+                                               const std::shared_ptr<net::RpcCall>& call) {
+  // Meet() and AdoptLocal() make no others.
+  auto admission = Admit(path, std::static_pointer_cast<const Caller>(peer));
+  if (admission.method == nullptr) {
+    call->Finish(ToRpcStatus(admission.refusal));
+    return std::make_shared<RefusedCall>();
+  }
+  if (admission.method->stream) {
+    auto stream = std::make_shared<ServedStream>(*this, std::move(admission), call);
+    stream->Start();
+    return stream;
+  }
+  call->Read();
+  return std::make_shared<UnaryCall>(*this, std::move(admission), call);
 }
 
 void Router::Count(Method* method, const Caller& caller, const grpc::Status& status) {

@@ -3,19 +3,18 @@
 // method's handler. A method without a rule does not exist; one without a handler is not
 // implemented.
 //
-// Threads: gRPC calls in on its own threads; handlers run on the worker pool. Register everything
-// before the server is built.
+// Threads: calls begin on the server's loop thread; handlers run on the worker pool. Register
+// everything before the server listens.
 #pragma once
 
-#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/support/status.h>
 
 #include <array>
 #include <atomic>
-#include <deque>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -25,6 +24,7 @@
 #include "identity/api/authorization.h"
 #include "identity/api/caller.h"
 #include "identity/api/worker_pool.h"
+#include "net/grpc/rpc.h"
 
 namespace google::protobuf {
 class MessageLite;
@@ -35,27 +35,27 @@ namespace signet::identity {
 inline constexpr Reason kRequestMalformed{"malformed request"};
 
 // Fails with kRequestMalformed.
-Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite* message);
-grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message);
+Status ParseMessage(std::string_view bytes, google::protobuf::MessageLite* message);
+std::string SerializeMessage(const google::protobuf::MessageLite& message);
 
 struct Answer {
   grpc::Status status;
-  grpc::ByteBuffer message;
+  std::string message;
 };
-using UnaryHandler = std::function<Answer(const Caller&, const grpc::ByteBuffer& request)>;
+using UnaryHandler = std::function<Answer(const Caller&, const std::string& request)>;
 
 // A typed method as a handler over bytes.
 template <class Request, class Response>
 UnaryHandler Unary(std::function<Result<Response>(const Caller&, const Request&)> method);
 
-// The server's end of a streaming call. Writes are sent in order, one in flight; what is queued
+// The server's end of a streaming call. Messages are sent in order; what the caller does not take
 // counts against the handler, which must bound it.
 //
 // Threads: safe from any thread; after the call is over everything does nothing.
-class StreamCall : public grpc::ServerGenericBidiReactor,
-                   public std::enable_shared_from_this<StreamCall> {
+class StreamCall {
  public:
-  virtual void Send(grpc::ByteBuffer message) = 0;
+  virtual ~StreamCall() = default;
+  virtual void Send(std::string message) = 0;
   // After what is queued was sent. The first status counts.
   virtual void End(grpc::Status status) = 0;
   virtual const CallerPtr& caller() const = 0;
@@ -66,12 +66,12 @@ class StreamCall : public grpc::ServerGenericBidiReactor,
 class StreamHandler {
  public:
   virtual ~StreamHandler() = default;
-  virtual void OnMessage(const grpc::ByteBuffer& message) = 0;
+  virtual void OnMessage(const std::string& message) = 0;
   // The client will send no more.
   virtual void OnHalfClose() = 0;
-  // Everything queued was sent. On a gRPC thread: must be quick.
+  // Everything queued was sent. On the loop's thread: must be quick.
   virtual void OnSent() {}
-  // The call is over; nothing follows. On a gRPC thread: must be quick.
+  // The call is over; nothing follows. On the loop's thread: must be quick.
   virtual void OnOver() {}
 };
 using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_ptr<StreamCall>)>;
@@ -80,53 +80,65 @@ using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_p
 // and the request live until then.
 using Respond = std::function<void(Answer)>;
 using DeferredHandler =
-    std::function<void(const Caller&, const grpc::ByteBuffer& request, Respond respond)>;
+    std::function<void(const Caller&, const std::string& request, Respond respond)>;
 template <class Request, class Response>
 DeferredHandler Deferred(
     std::function<void(const Caller&, const Request&, std::function<void(Result<Response>)>)>
         method);
 
-class Router final : public grpc::CallbackGenericService {
+class Router final : public net::RpcService {
  public:
   // Hears of each call that was refused for who its caller is (PERMISSION_DENIED,
   // UNAUTHENTICATED), and of each attestation that failed. Must not wait.
   using RefusalSink =
       std::function<void(const Caller&, std::string_view method, std::string_view why)>;
 
-  Router(const ConnectionTable& connections, const Authorizer& authorizer, WorkerPool& workers,
-         const Clock& clock, const Logger& log, Metrics& metrics);
+  Router(const Authorizer& authorizer, WorkerPool& workers, const Clock& clock, const Logger& log,
+         Metrics& metrics);
+  // When no call is left: AwaitCalls() first.
   ~Router() override;
 
   void AddUnary(std::string_view method, UnaryHandler handler);
-  // Runs on gRPC's thread, also when the pool is busy: only for what neither computes nor waits.
+  // Runs on the loop's thread, also when the pool is busy: only for what neither computes nor
+  // waits.
   void AddInline(std::string_view method, UnaryHandler handler);
-  // Requests of up to `inline_bytes` begin on gRPC's thread, longer ones on the pool.
+  // Requests of up to `inline_bytes` begin on the loop's thread, longer ones on the pool.
   void AddDeferred(std::string_view method, std::size_t inline_bytes, DeferredHandler handler);
   void AddStream(std::string_view method, StreamFactory factory);
   void SetRefusalSink(RefusalSink sink) { refusal_sink_ = std::move(sink); }
 
-  grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override;
+  // Returns when every handler has answered, also to callers that are gone. After the server.
+  void AwaitCalls();
+
+  // net::RpcService.
+  std::shared_ptr<const net::RpcPeer> Meet(const net::PeerIdentity* peer,
+                                           std::string remote) override;
+  std::shared_ptr<net::RpcHandler> Begin(const std::string& path,
+                                         const std::shared_ptr<const net::RpcPeer>& peer,
+                                         const std::shared_ptr<net::RpcCall>& call) override;
 
  private:
-  friend class UnaryReactor;
-  friend class StreamReactor;
+  friend class UnaryCall;
+  friend class ServedStream;
   struct Method;
   struct Admission;
 
-  Admission Admit(const std::string& path, const std::string& peer);
+  Admission Admit(const std::string& path, CallerPtr caller);
   void LogDenial(const Caller& caller, const std::string& path, const Verdict& verdict);
   void Count(Method* method, const Caller& caller, const grpc::Status& status);
 
-  const ConnectionTable& connections_;
   const Authorizer& authorizer_;
   WorkerPool& workers_;
+  const Clock& clock_;
   const Logger& log_;
   Metrics& metrics_;
   RefusalSink refusal_sink_;
   LogLimiter denial_lines_;
   Counter& unknown_calls_;
   std::unordered_map<std::string_view, std::unique_ptr<Method>> methods_;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  std::size_t calls_ = 0;  // handlers that have not answered
 };
 
 grpc::Status BadAnswer(const Error& error);  // ToGrpcStatus(), for the template below
@@ -139,20 +151,19 @@ Answer MakeAnswer(const Result<Response>& response) {
 
 template <class Request, class Response>
 UnaryHandler Unary(std::function<Result<Response>(const Caller&, const Request&)> method) {
-  return
-      [method = std::move(method)](const Caller& caller, const grpc::ByteBuffer& bytes) -> Answer {
-        Request request;
-        if (auto parsed = ParseMessage(bytes, &request); !parsed)
-          return {BadAnswer(parsed.error()), {}};
-        return MakeAnswer(method(caller, request));
-      };
+  return [method = std::move(method)](const Caller& caller, const std::string& bytes) -> Answer {
+    Request request;
+    if (auto parsed = ParseMessage(bytes, &request); !parsed)
+      return {BadAnswer(parsed.error()), {}};
+    return MakeAnswer(method(caller, request));
+  };
 }
 
 template <class Request, class Response>
 DeferredHandler Deferred(
     std::function<void(const Caller&, const Request&, std::function<void(Result<Response>)>)>
         method) {
-  return [method = std::move(method)](const Caller& caller, const grpc::ByteBuffer& bytes,
+  return [method = std::move(method)](const Caller& caller, const std::string& bytes,
                                       Respond respond) {
     Request request;
     if (auto parsed = ParseMessage(bytes, &request); !parsed)

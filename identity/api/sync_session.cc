@@ -41,7 +41,7 @@ ca::Sha256Digest EntriesDigest(std::span<const EntryPtr> entries) {
   return hasher.Finish();
 }
 
-void SyncSession::OnMessage(const grpc::ByteBuffer& message) {
+void SyncSession::OnMessage(const std::string& message) {
   sync_api::SubscribeRequest request;
   if (auto parsed = ParseMessage(message, &request); !parsed)
     return call_->End(ToGrpcStatus(parsed.error()));

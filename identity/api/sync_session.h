@@ -35,7 +35,7 @@ class SyncSession final : public StreamHandler, public std::enable_shared_from_t
   const Caller& caller() const { return *call_->caller(); }
 
   // StreamHandler.
-  void OnMessage(const grpc::ByteBuffer& message) override;
+  void OnMessage(const std::string& message) override;
   void OnHalfClose() override { call_->End(grpc::Status::OK); }
   void OnSent() override;
   void OnOver() override;

@@ -67,7 +67,6 @@ void Housekeeping::Turn(SteadyTime now) {
   parts_.health.Report("log", logged);
   parts_.health.Report("disk", system_.CheckDisk());
   parts_.health.Report("clock", system_.CheckClock());
-  parts_.connections.Reap();
   parts_.end_overdue_attestations();
   if (now >= next_prune_) {
     next_prune_ = now + kPruneInterval;

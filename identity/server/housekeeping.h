@@ -29,7 +29,6 @@ struct HousekeepingParts {
   AuthorityKeeper& keeper;
   ServerIdentity& identity;
   LogKeeper& log_keeper;
-  ConnectionTable& connections;
   net::TlsFront& front;
   HealthBoard& health;
   std::string data_dir;

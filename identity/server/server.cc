@@ -1,9 +1,6 @@
 #include "identity/server/server.h"
 
 #include <grpc/support/log.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -43,6 +40,7 @@
 #include "identity/store/sqlite/sqlite_store.h"
 #include "identity/workload/fetch_identity.h"
 #include "net/admin_server.h"
+#include "net/grpc/rpc_server.h"
 #include "net/tls_front.h"
 
 namespace signet::identity {
@@ -67,24 +65,10 @@ std::size_t WorkerCount(const ServerLimits& limits) {
   return std::max<std::size_t>(8, 4 * std::thread::hardware_concurrency());
 }
 
-// A gRPC server without a port: connections are handed to it by descriptor. Clients that do not
-// answer pings are closed; compressed requests are refused, since their size is known only when
-// they are unpacked.
-std::unique_ptr<grpc::Server> BuildGrpc(Router* router, const ServerLimits& limits) {
-  grpc::ServerBuilder builder;
-  builder.RegisterCallbackGenericService(router);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(limits.message_bytes));
-  builder.SetMaxSendMessageSize(-1);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 256);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-  return builder.BuildAndStart();
+net::RpcServerLimits CallLimits(const ServerLimits& limits) {
+  net::RpcServerLimits result;
+  result.calls.message_bytes = limits.message_bytes;
+  return result;
 }
 
 }  // namespace
@@ -101,7 +85,6 @@ struct Server::State {
   void MakeApi();
   Status Listen();
   net::Health Health() const;
-  void AdoptTls(net::FrontConnection connection);
   void AdoptLocal(UniqueFd connection, const net::PeerCredentials& peer);
   void ExportMetrics();
   void SignLastCheckpoint();
@@ -127,7 +110,6 @@ struct Server::State {
   std::unique_ptr<ServerIdentity> identity;
   std::unique_ptr<FederationKeeper> federation;
 
-  ConnectionTable connections;
   std::unique_ptr<Acknowledgements> acknowledgements;
   std::unique_ptr<Authorizer> authorizer;
   std::unique_ptr<RateLimiter> signing;
@@ -150,7 +132,7 @@ struct Server::State {
   std::unique_ptr<RevocationService> revocation;
   std::unique_ptr<WorkerPool> workers;
   std::unique_ptr<Router> router;
-  std::unique_ptr<grpc::Server> grpc;
+  std::unique_ptr<net::RpcServer> rpc;
 
   std::string listen_address;
   std::string metrics_address;
@@ -160,7 +142,6 @@ struct Server::State {
   std::unique_ptr<BundlePublisher> publisher;  // null: nothing is published
   std::unique_ptr<AdminListener> admin_listener;
   std::atomic<bool> serving = false;  // set once everything above is there
-  std::atomic<bool> stopping = false;
 };
 
 Status Server::State::Open() {
@@ -247,7 +228,7 @@ void Server::State::MakeApi() {
   jwt_signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   publishing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), config.limits.queued_calls);
-  router = std::make_unique<Router>(connections, *authorizer, *workers, clock, log, metrics);
+  router = std::make_unique<Router>(*authorizer, *workers, clock, log, metrics);
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
   hub->Register(router.get());
   agents = std::make_unique<AgentService>(
@@ -286,7 +267,7 @@ void Server::State::MakeApi() {
   local_authorities->Register(router.get());
   revocation = std::make_unique<RevocationService>(*registry, log);
   revocation->Register(router.get());
-  grpc = BuildGrpc(router.get(), config.limits);
+  rpc = std::make_unique<net::RpcServer>(*router, CallLimits(config.limits));
 }
 
 Status Server::State::Listen() {
@@ -297,15 +278,12 @@ Status Server::State::Listen() {
   net::TlsFrontLimits limits;
   limits.max_connections = config.limits.connections;
   limits.max_per_address = config.limits.connections_per_address;
-  SIGNET_TRY(front,
-             net::TlsFront::Start(
-                 std::move(listener), [this] { return identity->Context(); },
-                 [this](net::FrontConnection connection) { AdoptTls(std::move(connection)); },
-                 limits, clock, log, metrics));
+  SIGNET_TRY(front, net::TlsFront::Start(
+                        std::move(listener), [this] { return identity->Context(); }, *rpc, limits,
+                        clock, log, metrics));
   housekeeping = std::make_unique<Housekeeping>(
-      HousekeepingParts{*registry, *keeper, *identity, *log_keeper, connections, *front, board,
-                        config.data_dir, [this] { agents->EndOverdueAttestations(); },
-                        config.node_pruning},
+      HousekeepingParts{*registry, *keeper, *identity, *log_keeper, *front, board, config.data_dir,
+                        [this] { agents->EndOverdueAttestations(); }, config.node_pruning},
       config.ca_ttl, clock, log);
   ExportMetrics();
   if (config.metrics) {
@@ -362,16 +340,8 @@ net::Health Server::State::Health() const {
   return result;
 }
 
-void Server::State::AdoptTls(net::FrontConnection connection) {
-  if (stopping) return;
-  const int fd = connection.plain.Release();
-  connections.Add(fd, std::make_shared<Caller>(
-                          CallerOfTls(connection.peer.get(), connection.remote.ToString())));
-  grpc::AddInsecureChannelFromFd(grpc.get(), fd);
-}
-
 void Server::State::AdoptLocal(UniqueFd connection, const net::PeerCredentials& peer) {
-  if (connections.local() >= kAdminConnections) {
+  if (rpc->local_connections() >= kAdminConnections) {
     log.Warn("admin socket: too many connections", {{"limit", kAdminConnections}});
     return;
   }
@@ -379,9 +349,7 @@ void Server::State::AdoptLocal(UniqueFd connection, const net::PeerCredentials& 
   caller->kind = CallerKind::kLocal;
   caller->pid = peer.pid;
   caller->uid = peer.uid;
-  const int fd = connection.Release();
-  connections.Add(fd, std::move(caller));
-  grpc::AddInsecureChannelFromFd(grpc.get(), fd);
+  rpc->AdoptLocal(std::move(connection), std::move(caller));
 }
 
 void Server::State::ExportMetrics() {
@@ -389,7 +357,7 @@ void Server::State::ExportMetrics() {
     metrics.GaugeFrom(name, help, std::move(read));
   };
   gauge("signet_server_connections", "Open API connections.",
-        [this] { return static_cast<double>(connections.size()); });
+        [this] { return static_cast<double>(rpc->connections()); });
   gauge("signet_server_entries", "Registration entries.",
         [this] { return static_cast<double>(registry->CountEntries({})); });
   gauge("signet_server_agents", "Attested agents on record.",
@@ -419,7 +387,7 @@ Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const Clock& clock,
                                               Random& random, const Logger& log) {
-  // gRPC logs in a format of its own what its statuses say anyway.
+  // gRPC, the client of a server above, logs in a format of its own what its statuses say anyway.
   gpr_set_log_function([](gpr_log_func_args*) {});
   std::unique_ptr<Server> server(new Server(std::make_unique<State>(config, clock, random, log)));
   State& state = *server->state_;
@@ -439,21 +407,17 @@ Server::~Server() { Stop(std::chrono::milliseconds(0)); }
 void Server::Stop(std::chrono::milliseconds grace) {
   State& state = *state_;
   state.serving = false;
-  state.stopping = true;
   if (state.front) state.front->StopAccepting();
   state.admin_listener.reset();
   if (state.hub) state.hub->Stop();
-  if (state.grpc) {
-    // gRPC wants wall time here; a clock step only makes the grace shorter or longer.
-    state.grpc->Shutdown(std::chrono::system_clock::now() + grace);
-  }
+  if (state.front) state.rpc->Drain(grace);
   state.admin_http.reset();
   state.publisher.reset();
   state.housekeeping.reset();
   state.SignLastCheckpoint();
-  state.front.reset();  // before what its connections are handed to
-  state.grpc.reset();
+  state.front.reset();  // and all connections
   state.workers.reset();
+  if (state.router) state.router->AwaitCalls();
   state.federation.reset();
   state.hub.reset();
 }

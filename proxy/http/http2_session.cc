@@ -17,6 +17,8 @@ constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
 // Of a head beyond the limits so much more is read, to answer it; then its stream is reset.
 constexpr std::size_t kPatienceFactor = 4;
+constexpr double kBudget = 200;
+constexpr double kBudgetPerSecond = 20;
 
 bool AreGoodTrailers(const Http2Stream& stream) {
   if (stream.too_large) return false;
@@ -33,15 +35,6 @@ std::string_view Text(const std::uint8_t* bytes, std::size_t count) {
 }
 
 }  // namespace
-
-bool AbuseBudget::Charge(SteadyTime now, double cost) {
-  left_ = std::min(kMost, left_ + kPerSecond * std::chrono::duration<double>(now - at_).count());
-  at_ = now;
-  left_ -= cost;
-  return left_ >= 0;
-}
-
-void AbuseBudget::Earn(double amount) { left_ = std::min(kMost, left_ + amount); }
 
 std::uint32_t Http2ErrorOf(StreamFault fault) {
   switch (fault) {
@@ -137,7 +130,7 @@ struct Http2Callbacks {
 };
 
 Http2Session::Http2Session(Role role, OutputBuffer& out, const HttpSettings& settings, Now now)
-    : role_(role), out_(out), settings_(settings), now_(std::move(now)), budget_(now_()) {
+    : role_(role), out_(out), settings_(settings), now_(std::move(now)), budget_(kBudget, kBudgetPerSecond, now_()) {
   Start();
 }
 

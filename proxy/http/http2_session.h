@@ -16,6 +16,7 @@
 #include <memory>
 #include <span>
 
+#include "net/http2_budget.h"
 #include "proxy/http/http_settings.h"
 #include "proxy/http/message_stream.h"
 
@@ -23,21 +24,6 @@ struct nghttp2_session;
 struct nghttp2_session_callbacks;
 
 namespace signet::proxy {
-
-// Counts down with what is charged, up with time and with streams that did useful work.
-class AbuseBudget {
- public:
-  explicit AbuseBudget(SteadyTime now) : at_(now) {}
-  // False when it is used up.
-  bool Charge(SteadyTime now, double cost = 1);
-  void Earn(double amount = 1);
-
- private:
-  static constexpr double kMost = 200;
-  static constexpr double kPerSecond = 20;
-  double left_ = kMost;
-  SteadyTime at_;
-};
 
 // One stream's state on this side. Kept from its first frame until nghttp2 closes it.
 struct Http2Stream {
@@ -132,7 +118,7 @@ class Http2Session {
   OutputBuffer& out_;
   const HttpSettings& settings_;
   const Now now_;
-  AbuseBudget budget_;
+  net::Http2Budget budget_;
   std::map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
   std::size_t waiting_ = 0;  // bytes pending in all streams
   std::size_t full_ = 0;     // streams whose source waits

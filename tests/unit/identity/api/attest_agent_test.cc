@@ -51,9 +51,8 @@ class CountingAttestor final : public NodeAttestor {
 
 class FakeStream final : public StreamCall {
  public:
-  void OnDone() override {}
   const CallerPtr& caller() const override { return caller_; }
-  void Send(grpc::ByteBuffer message) override {
+  void Send(std::string message) override {
     agent::AttestAgentResponse response;
     CHECK_TRUE(ParseMessage(message, &response).has_value());
     if (!end) sent.push_back(std::move(response));

@@ -26,9 +26,8 @@ namespace sync_api = signet::sync::v1;
 class FakeStream final : public StreamCall {
  public:
   explicit FakeStream(CallerPtr caller) : caller_(std::move(caller)) {}
-  void OnDone() override {}
   const CallerPtr& caller() const override { return caller_; }
-  void Send(grpc::ByteBuffer message) override {
+  void Send(std::string message) override {
     sync_api::SubscribeResponse response;
     CHECK_TRUE(ParseMessage(message, &response).has_value());
     const std::lock_guard lock(mutex_);
@@ -92,8 +91,6 @@ struct SyncWorld : RegistryFixture {
     metrics = std::make_unique<Metrics>();
     acknowledgements = std::make_unique<Acknowledgements>(*registry, clock);
     authorizer = std::make_unique<Authorizer>(*registry, clock, AuthorizationSettings{});
-    workers = std::make_unique<WorkerPool>(1, 10);
-    connections = std::make_unique<ConnectionTable>();
     hub =
         std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, *metrics);
   }
@@ -166,8 +163,6 @@ struct SyncWorld : RegistryFixture {
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<Acknowledgements> acknowledgements;
   std::unique_ptr<Authorizer> authorizer;
-  std::unique_ptr<WorkerPool> workers;
-  std::unique_ptr<ConnectionTable> connections;
   std::unique_ptr<SyncHub> hub;
 };
 

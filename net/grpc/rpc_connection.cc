@@ -1,0 +1,159 @@
+#include "net/grpc/rpc_connection.h"
+
+#include <sys/epoll.h>
+
+#include <utility>
+
+namespace signet::net {
+namespace {
+
+constexpr int kReadsPerTurn = 16;
+constexpr std::uint32_t kEdges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+constexpr std::uint32_t kEndEvents = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+constexpr Duration kLinger = std::chrono::seconds(2);
+
+}  // namespace
+
+RpcConnection::RpcConnection(const Parts& parts, std::uint64_t id, Origin origin,
+                             std::unique_ptr<ByteStream> stream)
+    : loop_(parts.loop),
+      turn_(parts.turn),
+      id_(id),
+      origin_(std::move(origin)),
+      stream_(std::move(stream)),
+      session_(parts.service, origin_.peer, parts.mailbox, parts.limits, parts.loop,
+               [this] { MarkDirty(); }),
+      receivable_(origin_.receive_limit),
+      started_(loop_.now()),
+      last_received_(loop_.now()) {}
+
+RpcConnection::~RpcConnection() {
+  loop_.Remove(stream_->fd(), this);
+  loop_.Cancel(again_);
+  loop_.Cancel(linger_);
+  ended_ = true;  // the session ends its calls now: nothing is to be said any more
+}
+
+void RpcConnection::Start() {
+  if (!loop_.Add(stream_->fd(), kEdges, this)) return End(ConnectionEnd::kBroken);
+  MarkDirty();  // the server's settings
+  Pump();
+}
+
+void RpcConnection::OnEvents(std::uint32_t events) {
+  const RpcTurn::Scope scope(turn_);
+  if ((events & kEndEvents) != 0) stream_->OnHangUp();
+  if ((events & (EPOLLIN | kEndEvents)) != 0) readable_ = true;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+    writable_ = true;
+    MarkDirty();
+  }
+  Pump();
+}
+
+// While the peer does not take what it is told, nothing more is taken from it.
+void RpcConnection::Pump() {
+  for (int i = 0; i < kReadsPerTurn && readable_ && pending_.empty() && !ended_; ++i) ReadOnce();
+  if (readable_ && pending_.empty()) ScheduleAgain();
+}
+
+void RpcConnection::ReadOnce() {
+  const IoResult result = stream_->Read(turn_.in());
+  if (result.bytes > 0) {
+    last_received_ = loop_.now();
+    if (result.bytes > receivable_) return End(ConnectionEnd::kCut);
+    receivable_ -= result.bytes;
+    session_.Receive({reinterpret_cast<const char*>(turn_.in().data()), result.bytes});
+  }
+  switch (result.status) {
+    case IoStatus::kOk:
+      if (result.would_block) readable_ = false;
+      return;
+    case IoStatus::kWantRead:
+    case IoStatus::kWantWrite:
+      readable_ = false;
+      return;
+    case IoStatus::kEof:
+      return End(ConnectionEnd::kClosed);
+    case IoStatus::kError:
+      return End(ConnectionEnd::kBroken);
+  }
+}
+
+void RpcConnection::ScheduleAgain() {
+  if (again_ != 0 || ended_) return;
+  again_ = loop_.RunAfter(Duration::zero(), [this] {
+    again_ = 0;
+    const RpcTurn::Scope scope(turn_);
+    Pump();
+  });
+}
+
+void RpcConnection::MarkDirty() {
+  if (dirty_ || ended_) return;
+  dirty_ = true;
+  turn_.AddDirty(id_);
+}
+
+void RpcConnection::Flush() {
+  dirty_ = false;
+  while (writable_ && !ended_) {
+    if (!pending_.empty()) {
+      if (!Write(&pending_)) return;
+      continue;
+    }
+    std::string& out = turn_.out();
+    out.clear();
+    session_.Produce(RpcTurn::kBytes, &out);
+    if (out.empty()) break;
+    if (!Write(&out)) return;
+    if (!out.empty()) pending_ = out;
+  }
+  if (ended_ || !pending_.empty()) return;
+  std::string().swap(pending_);
+  if (session_.over()) return Close();
+  if (readable_) ScheduleAgain();
+}
+
+// Takes from `bytes` what was sent. False: the connection has ended.
+bool RpcConnection::Write(std::string* bytes) {
+  const IoResult result = stream_->Write(AsBytes(*bytes));
+  if (result.status == IoStatus::kError) {
+    End(ConnectionEnd::kBroken);
+    return false;
+  }
+  if (result.status == IoStatus::kWantWrite || result.would_block) writable_ = false;
+  bytes->erase(0, result.bytes);
+  return true;
+}
+
+// Closing at once, with bytes of the peer unread, could destroy what was said last.
+void RpcConnection::Close() {
+  if (linger_ != 0) return;
+  stream_->CloseWrite();
+  linger_ = loop_.RunAfter(kLinger, [this] {
+    linger_ = 0;
+    const RpcTurn::Scope scope(turn_);
+    End(ConnectionEnd::kClosed);
+  });
+}
+
+void RpcConnection::End(ConnectionEnd how) {
+  if (ended_) return;
+  ended_ = true;
+  loop_.Remove(stream_->fd(), this);
+  turn_.AddEnded(id_, how);
+}
+
+void RpcConnection::CheckAlive(Duration silence, Duration patience) {
+  const SteadyTime now = loop_.now();
+  if (now - last_received_ < silence) return;
+  if (!session_.ping_unanswered()) {
+    pinged_at_ = now;
+    session_.Ping();
+  } else if (now - pinged_at_ >= patience) {
+    End(ConnectionEnd::kIdle);
+  }
+}
+
+}  // namespace signet::net

@@ -1,0 +1,161 @@
+// The server's end of one gRPC connection: HTTP/2 (RFC 9113, by nghttp2) in and out as bytes, calls
+// to a service and back. It has no socket; rpc_server.h gives it one.
+//
+// Bounds: a message, what is buffered of all calls of a connection, fields of a request, streams at
+// a time. Of each call one message is read ahead of what its handler asked for, and a stream's
+// window more. Output is produced only as far as it is taken. What costs the peer nothing draws on
+// a budget; when that is used up, the connection ends with ENHANCE_YOUR_CALM.
+//
+// Compressed messages are refused: their size is known only when they are unpacked.
+//
+// Threads: the loop's, but for what RpcCall promises.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/grpc/rpc.h"
+#include "net/grpc/rpc_mailbox.h"
+#include "net/http2_budget.h"
+
+struct nghttp2_session;
+
+namespace signet::net {
+
+struct RpcLimits {
+  std::size_t message_bytes = std::size_t{16} << 20;  // of one request message
+  // Of requests of one connection that wait to be whole or to be asked for; twice message_bytes if
+  // that is more. The call that goes beyond is refused.
+  std::size_t connection_bytes = std::size_t{32} << 20;
+  std::size_t head_bytes = 16 * 1024;  // fields of a request, each with 32 more (RFC 9113, 6.5.2)
+  std::uint32_t streams = 256;
+};
+
+class RpcSession;
+
+// One call. Kept alive by its session until it is over, and by whoever holds it as RpcCall.
+class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcStream> {
+ public:
+  RpcStream(RpcSession& session, std::int32_t id, std::shared_ptr<RpcMailbox> mailbox)
+      : mailbox_(std::move(mailbox)), session_(&session), id_(id) {}
+
+  // RpcCall.
+  void Read() override;
+  void Send(std::string message) override;
+  void Finish(RpcStatus status) override;
+  SteadyTime deadline() const override { return deadline_; }
+
+  // What was put into the mailbox.
+  void CarryOut(RpcMailbox::Wish wish);
+
+ private:
+  friend class RpcSession;
+  friend struct RpcCallbacks;
+  // The request's fields, until the head is whole.
+  struct Head {
+    std::string method, path, content_type, encoding, timeout;
+    std::size_t cost = 0;
+  };
+
+  bool MustQueue() const { return !mailbox_->InLoop() || queued_ != 0; }
+  void Enqueue(RpcMailbox::Wish wish);
+  void DoRead();
+  void DoSend(const std::string& message);
+  void DoFinish(RpcStatus status);
+  // Hands on what is there, as far as it is asked for.
+  void Deliver();
+  bool TakeMessage(std::string* message);
+  void ConsumeAhead();
+  void Consume(std::size_t bytes);
+  std::size_t waiting() const { return out_.size() - out_at_; }
+
+  const std::shared_ptr<RpcMailbox> mailbox_;
+  std::atomic<std::size_t> queued_{0};  // wishes of other threads that were not carried out yet
+  // The loop's.
+  RpcSession* session_;  // null: the call is over
+  const std::int32_t id_;
+  std::shared_ptr<RpcHandler> handler_;
+  Head head_;
+  SteadyTime deadline_ = SteadyTime::max();
+  std::string in_;              // what was received and not handed on
+  std::size_t unconsumed_ = 0;  // of it, what the peer's window does not know of yet
+  bool began_ = false;
+  bool reading_ = false;
+  bool delivering_ = false;
+  bool in_ended_ = false;
+  std::string out_;
+  std::size_t out_at_ = 0;
+  std::optional<RpcStatus> status_;
+  bool answered_ = false;  // the response's head was submitted
+  bool deferred_ = false;  // nghttp2 waits for more
+  bool out_ended_ = false;
+};
+
+class RpcSession {
+ public:
+  // `on_output` is called when there may be something to produce, also from within this object's
+  // functions. All references outlive it.
+  RpcSession(RpcService& service, std::shared_ptr<const RpcPeer> peer,
+             std::shared_ptr<RpcMailbox> mailbox, const RpcLimits& limits, const EventLoop& loop,
+             std::function<void()> on_output);
+  // All calls are over.
+  ~RpcSession();
+  RpcSession(const RpcSession&) = delete;
+  RpcSession& operator=(const RpcSession&) = delete;
+
+  void Receive(std::string_view bytes);
+  // Appends what is to be sent, until `out` has about `most` bytes.
+  void Produce(std::size_t most, std::string* out);
+  // Everything was said: close once it is sent.
+  bool over() const;
+  // Takes no more calls, and is over when those under way are.
+  void Drain();
+  void Ping();
+  bool ping_unanswered() const { return ping_unanswered_; }
+  std::size_t calls() const { return streams_.size(); }
+  // When the peer last did more than answer pings.
+  SteadyTime last_used() const { return last_used_; }
+
+ private:
+  friend class RpcStream;
+  friend struct RpcCallbacks;
+
+  int OnBeginHeaders(std::int32_t id);
+  int OnField(std::int32_t id, std::string_view name, std::string_view value);
+  int OnFrame(const void* frame);
+  int OnChunk(std::int32_t id, std::string_view data);
+  int OnClose(std::int32_t id);
+  long ReadOut(std::int32_t id, std::uint8_t* buffer, std::size_t length, std::uint32_t* flags);
+  void OnFrameSent(const void* frame);
+
+  void Begin(RpcStream& stream);
+  void Refuse(RpcStream& stream, const char* http_status);
+  void EndInput(RpcStream& stream);
+  void SubmitHead(RpcStream& stream);
+  void SubmitTrailersOnly(RpcStream& stream);
+  void Resume(RpcStream& stream);
+  void Charge(double cost = 1);
+  std::shared_ptr<RpcStream> Find(std::int32_t id) const;
+  void EndAll();
+
+  RpcService& service_;
+  const std::shared_ptr<const RpcPeer> peer_;
+  const std::shared_ptr<RpcMailbox> mailbox_;
+  const RpcLimits limits_;
+  const EventLoop& loop_;
+  const std::function<void()> on_output_;
+  nghttp2_session* session_ = nullptr;
+  Http2Budget budget_;
+  std::unordered_map<std::int32_t, std::shared_ptr<RpcStream>> streams_;
+  std::vector<std::shared_ptr<RpcStream>> sent_;  // those whose output has run out
+  std::size_t buffered_ = 0;                      // bytes in all streams' in_
+  SteadyTime last_used_;
+  bool ping_unanswered_ = false;
+  bool dead_ = false;
+};
+
+}  // namespace signet::net
