@@ -12,6 +12,10 @@ constexpr std::size_t kStreamsPerAgent = 4;
 // Those that were told to end and do not read it included.
 constexpr std::size_t kUnfinishedStreamsPerAgent = 16;
 constexpr auto kJudgeInterval = std::chrono::seconds(1);
+// How many are sent at a time what goes to all, and how long one that does not take it is waited
+// for: then the next one's turn comes.
+constexpr std::size_t kInTurn = 64;
+constexpr auto kTurnPatience = std::chrono::milliseconds(50);
 
 const char* DenialText(AgentDenial denial) {
   return denial == AgentDenial::kBanned ? "the agent is banned" : "the agent is not attested";
@@ -101,17 +105,48 @@ std::shared_ptr<SyncSession> SyncHub::Open(std::shared_ptr<StreamCall> call) {
   return session;
 }
 
-void SyncHub::Ready(std::shared_ptr<SyncSession> session) {
+void SyncHub::Ready(std::shared_ptr<SyncSession> session, Pace pace) {
   {
     std::lock_guard lock(mutex_);
-    ready_.insert(std::move(session));
+    if (pace == Pace::kAtOnce)
+      ready_.insert(std::move(session));
+    else if (!ready_.contains(session) && queued_.insert(session.get()).second)
+      queue_.push_back(std::move(session));
   }
   wake_.notify_one();
+}
+
+void SyncHub::Sent(std::shared_ptr<SyncSession> session) {
+  {
+    std::lock_guard lock(mutex_);
+    under_way_.erase(session.get());
+  }
+  Ready(std::move(session), Pace::kAtOnce);
+}
+
+bool SyncHub::HasReady() const {
+  return !ready_.empty() || (!queue_.empty() && under_way_.size() < kInTurn);
+}
+
+SyncHub::Sessions SyncHub::TakeReady(SteadyTime now) {
+  Sessions taken(ready_.begin(), ready_.end());
+  ready_.clear();
+  std::erase_if(under_way_, [&](const auto& row) { return now >= row.second; });
+  while (!queue_.empty() && under_way_.size() < kInTurn) {
+    auto session = std::move(queue_.front());
+    queue_.pop_front();
+    queued_.erase(session.get());
+    under_way_.emplace(session.get(), now + kTurnPatience);
+    taken.push_back(std::move(session));
+  }
+  return taken;
 }
 
 void SyncHub::Remove(const std::shared_ptr<SyncSession>& session) {
   std::lock_guard lock(mutex_);
   ready_.erase(session);
+  under_way_.erase(session.get());
+  if (queued_.erase(session.get()) != 0) std::erase(queue_, session);
   const auto found = sessions_.find(session->caller().id);
   if (found == sessions_.end()) return;
   std::erase(found->second, session);
@@ -139,42 +174,49 @@ void SyncHub::Run() {
     bool overrun = false;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, kJudgeInterval, [this] {
-        return stopping_ || overrun_ || !changes_.empty() || !ready_.empty();
-      });
+      const auto pause = queue_.empty() ? Duration(kJudgeInterval) : Duration(kTurnPatience);
+      wake_.wait_for(lock, pause,
+                     [this] { return stopping_ || overrun_ || !changes_.empty() || HasReady(); });
       if (stopping_) return;
       changes.swap(changes_);
       overrun = std::exchange(overrun_, false);
     }
     for (const auto& change : changes) Apply(change);
     const auto now = clock_.SteadyNow();
-    if (overrun || now >= next_judgement) {
-      // Time for digests too: every stream looks whether one is due.
-      next_judgement = now + kJudgeInterval;
-      if (overrun) {
-        last_bundle_removal_ = registry_.revision();
-        MarkAll();
-      }
-      Judge();
+    if (overrun) {
+      last_bundle_removal_ = registry_.revision();
+      MarkAll();
     }
-    std::set<std::shared_ptr<SyncSession>> ready;
+    if (overrun || now >= next_judgement) {
+      next_judgement = now + kJudgeInterval;
+      JudgeAll(now, overrun);
+    }
+    Sessions ready;
     {
       std::lock_guard lock(mutex_);
-      ready.swap(ready_);
+      ready = TakeReady(now);
     }
-    for (const auto& session : ready) session->Pump(last_bundle_removal_, now);
+    for (const auto& session : ready) {
+      // What had nothing to be sent has had its turn.
+      if (!session->Pump(last_bundle_removal_, now)) {
+        std::lock_guard lock(mutex_);
+        under_way_.erase(session.get());
+      }
+    }
   }
 }
 
 void SyncHub::Apply(const Change& change) {
   if (!change.bundles_removed.empty()) last_bundle_removal_ = change.revision;
   if (!change.bundles_put.empty() || !change.bundles_removed.empty()) MarkAll();
-  if (!change.denials_put.empty() || !change.denials_removed.empty())
-    for (const auto& session : All()) Ready(session);
+  if (!change.denials_put.empty() || !change.denials_removed.empty()) {
+    for (const auto& session : All()) Judge(session);
+  }
   ApplyEntries(change);
   for (const auto& node : change.nodes_put) {
     if (!node->banned()) {
       MarkAgents({node->id});
+      for (const auto& session : Of(node->id)) Judge(session);
       continue;
     }
     for (const auto& session : Of(node->id))
@@ -192,7 +234,7 @@ void SyncHub::ApplyEntries(const Change& change) {
     for (const auto& session : All()) {
       if (!session->Holds(entry->id)) continue;
       session->MarkDirty();
-      Ready(session);
+      Ready(session, Pace::kAtOnce);
     }
   };
   for (const auto& entry : change.entries_put) {
@@ -210,7 +252,7 @@ void SyncHub::MarkAgents(const std::vector<SpiffeId>& agents) {
   for (const auto& agent : agents) {
     for (const auto& session : Of(agent)) {
       session->MarkDirty();
-      Ready(session);
+      Ready(session, Pace::kAtOnce);
     }
   }
 }
@@ -218,29 +260,31 @@ void SyncHub::MarkAgents(const std::vector<SpiffeId>& agents) {
 void SyncHub::MarkAll() {
   for (const auto& session : All()) {
     session->MarkDirty();
-    Ready(session);
+    Ready(session, Pace::kInTurn);
   }
 }
 
-void SyncHub::Judge() {
-  for (const auto& session : All()) {
-    const auto denial = authorizer_.CheckAgent(session->caller());
-    switch (denial) {
-      case AgentDenial::kNone:
-        Ready(session);
-        break;
-      case AgentDenial::kBanned:
-      case AgentDenial::kNotAttested:
-        session->Deny(denial, DenialText(denial));
-        break;
-      case AgentDenial::kExpired:
-      case AgentDenial::kNotActive:
-        // Not the agent's end, only this connection's.
-        session->End(
-            {grpc::StatusCode::UNAVAILABLE,
-             "the agent's SVID was replaced or has ended: subscribe with the current one"});
-        break;
-    }
+void SyncHub::JudgeAll(SteadyTime now, bool all) {
+  for (const auto& session : All())
+    if (session->IsDue(now) || all) Judge(session);
+}
+
+void SyncHub::Judge(const std::shared_ptr<SyncSession>& session) {
+  const auto denial = authorizer_.CheckAgent(session->caller());
+  switch (denial) {
+    case AgentDenial::kNone:
+      Ready(session, Pace::kAtOnce);  // a digest may be due, or denials
+      break;
+    case AgentDenial::kBanned:
+    case AgentDenial::kNotAttested:
+      session->Deny(denial, DenialText(denial));
+      break;
+    case AgentDenial::kExpired:
+    case AgentDenial::kNotActive:
+      // Not the agent's end, only this connection's.
+      session->End({grpc::StatusCode::UNAVAILABLE,
+                    "the agent's SVID was replaced or has ended: subscribe with the current one"});
+      break;
   }
 }
 

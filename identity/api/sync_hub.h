@@ -42,7 +42,13 @@ class SyncHub {
   std::shared_ptr<SyncSession> Open(std::shared_ptr<StreamCall> call);
 
   // For sessions.
-  void Ready(std::shared_ptr<SyncSession> session);
+  enum class Pace {
+    kAtOnce,
+    kInTurn,  // what goes to everybody: so many at a time, so that nobody else waits behind it
+  };
+  void Ready(std::shared_ptr<SyncSession> session, Pace pace);
+  // What was on its way to the session has left.
+  void Sent(std::shared_ptr<SyncSession> session);
   void Remove(const std::shared_ptr<SyncSession>& session);
   Registry& registry() { return registry_; }
   Acknowledgements& acknowledgements() { return acknowledgements_; }
@@ -58,8 +64,14 @@ class SyncHub {
   void ApplyEntries(const Change& change);
   void MarkAgents(const std::vector<SpiffeId>& agents);
   void MarkAll();
-  // Looks at each stream's agent again: banned, deleted, expired, replaced.
-  void Judge();
+  // Looks at each stream's agent again, when it is due or `all`: banned, deleted, expired,
+  // replaced.
+  void JudgeAll(SteadyTime now, bool all);
+  void Judge(const std::shared_ptr<SyncSession>& session);
+  // What may be sent now. Under the mutex.
+  Sessions TakeReady(SteadyTime now);
+  // Whether TakeReady() would answer any.
+  bool HasReady() const;
   Sessions All() const;
   Sessions Of(const SpiffeId& agent) const;
 
@@ -76,7 +88,11 @@ class SyncHub {
   bool stopping_ = false;
   bool overrun_ = false;  // changes were dropped: every stream looks for itself
   std::deque<Change> changes_;
-  std::set<std::shared_ptr<SyncSession>> ready_;
+  std::set<std::shared_ptr<SyncSession>> ready_;    // at once
+  std::deque<std::shared_ptr<SyncSession>> queue_;  // in turn
+  std::unordered_set<const SyncSession*> queued_;   // what is in queue_
+  // Of those sent to in turn: until when each is waited for.
+  std::unordered_map<const SyncSession*, SteadyTime> under_way_;
   std::unordered_map<SpiffeId, Sessions> sessions_;
   Revision last_bundle_removal_ = 0;  // the hub's thread only
   std::uint64_t observer_ = 0;

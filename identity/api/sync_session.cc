@@ -16,6 +16,7 @@ constexpr std::size_t kRemovalsPerPart = 4000;
 constexpr std::size_t kRememberedDigests = 32;
 constexpr std::size_t kMaxVersionBytes = 255;
 constexpr auto kDigestInterval = std::chrono::seconds(60);
+constexpr auto kLookInterval = std::chrono::seconds(15);
 
 const std::string& IdOf(const EntryPtr& entry) { return entry->id; }
 
@@ -66,7 +67,7 @@ void SyncSession::OnHello(const sync_api::Hello& hello) {
                   {{"agent", caller().id.ToString()},
                    {"last_revision", hello.last_revision()},
                    {"version", EscapeForLog(hello.agent_version(), kMaxVersionBytes)}});
-  hub_.Ready(shared_from_this());
+  hub_.Ready(shared_from_this(), SyncHub::Pace::kInTurn);
 }
 
 void SyncSession::OnApplied(const sync_api::Applied& applied) {
@@ -87,7 +88,7 @@ void SyncSession::OnApplied(const sync_api::Applied& applied) {
   }
   if (!differs) return hub_.acknowledgements().Record(caller().id, applied.revision());
   hub_.CountMismatch();
-  hub_.Ready(shared_from_this());
+  hub_.Ready(shared_from_this(), SyncHub::Pace::kInTurn);
 }
 
 void SyncSession::OnSent() {
@@ -95,7 +96,7 @@ void SyncSession::OnSent() {
     std::lock_guard lock(mutex_);
     in_flight_ = false;
   }
-  hub_.Ready(shared_from_this());
+  hub_.Sent(shared_from_this());
 }
 
 void SyncSession::OnOver() { hub_.Remove(shared_from_this()); }
@@ -123,9 +124,15 @@ void SyncSession::Deny(AgentDenial denial, const std::string& reason) {
   call_->End(DeniedStatus(reason, denial));
 }
 
-void SyncSession::Pump(Revision last_bundle_removal, SteadyTime now) {
+bool SyncSession::IsDue(SteadyTime now) {
+  if (now < next_look_) return false;
+  next_look_ = now + kLookInterval;
+  return true;
+}
+
+bool SyncSession::Pump(Revision last_bundle_removal, SteadyTime now) {
   std::lock_guard lock(mutex_);
-  if (!hello_ || in_flight_ || denied_) return;
+  if (!hello_ || in_flight_ || denied_) return false;
   // Who is denied goes ahead of all else, also between the parts of a batch.
   if (!outgoing_denials_) BuildDenials();
   if (!outgoing_ && dirty_) Build(last_bundle_removal);
@@ -136,6 +143,7 @@ void SyncSession::Pump(Revision last_bundle_removal, SteadyTime now) {
   } else if (began_ && now >= next_digest_) {
     SendDigest(now);
   }
+  return in_flight_;
 }
 
 SyncSession::Target SyncSession::ReadTarget() const {

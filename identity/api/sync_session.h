@@ -46,9 +46,12 @@ class SyncSession final : public StreamHandler, public std::enable_shared_from_t
   // Tells the agent to erase what it holds, and ends the stream.
   void Deny(AgentDenial denial, const std::string& reason);
   void End(grpc::Status status) { call_->End(std::move(status)); }
+  // Whether it is time to look at the agent again, and for a digest: every 15 seconds, and not of
+  // all streams at once. The hub's thread only.
+  bool IsDue(SteadyTime now);
   // Sends what is next, if nothing is on its way. `last_bundle_removal`: up to here the agent may
-  // hold a bundle that is gone.
-  void Pump(Revision last_bundle_removal, SteadyTime now);
+  // hold a bundle that is gone. False: nothing was to be sent.
+  bool Pump(Revision last_bundle_removal, SteadyTime now);
 
  private:
   using Digest = ca::Sha256Digest;
@@ -107,6 +110,7 @@ class SyncSession final : public StreamHandler, public std::enable_shared_from_t
   std::optional<OutgoingDenials> outgoing_denials_;
   std::deque<std::pair<Revision, Digest>> recent_;  // digests of the last revisions sent
   SteadyTime next_digest_{};
+  SteadyTime next_look_{};  // the hub's thread only
 };
 
 }  // namespace signet::identity
