@@ -280,11 +280,11 @@ void Proxy::Deny(const identity::DenialSetPtr& denials) {
 }
 
 void Proxy::OnIdentity(IdentityPtr snapshot) {
+  ApplyIdentity(snapshot);
   parts_.log.Info("identity", {{"id", snapshot->id.ToString()},
                                {"serial", snapshot->tls.chain.front().SerialHex()},
                                {"valid_until", FormatTime(snapshot->valid_until)},
                                {"bundles", snapshot->bundles.size()}});
-  ApplyIdentity(snapshot);
 }
 
 void Proxy::OnIdentityWithdrawn(const Error& why) {
