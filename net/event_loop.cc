@@ -157,7 +157,10 @@ void EventLoop::Run() {
   std::array<epoll_event, kEventsPerTurn> events;
   while (true) {
     state.RunPosted();
-    if (state.stopped) break;
+    if (state.stopped) {
+      state.RunPosted();  // what came in between, before Stop()
+      break;
+    }
     const int count =
         epoll_wait(state.epoll.get(), events.data(), kEventsPerTurn, state.SleepTime());
     CHECK_TRUE(count >= 0 || errno == EINTR);

@@ -27,8 +27,8 @@ class EventLoop {
   static Result<std::unique_ptr<EventLoop>> Create(const Clock& clock);
   ~EventLoop();
 
-  void Run();  // until Stop()
-  void Stop();
+  void Run();   // until Stop()
+  void Stop();  // what was posted before is run
   void Post(Task task);
   bool InLoopThread() const;
 

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <functional>
 #include <thread>
@@ -212,6 +213,25 @@ TEST_CASE("what epoll cannot watch is refused") {
   CallingHandler handler;
   const UniqueFd file(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   CHECK(!loop->Add(file.get(), EPOLLIN, &handler));
+}
+
+TEST_CASE("what is posted before Stop() is run, also while the loop is busy") {
+  const SystemClock clock;
+  const auto loop = *EventLoop::Create(clock);
+  std::atomic<bool> busy = false, go_on = false, last = false;
+  std::thread thread([&] { loop->Run(); });
+  loop->Post([&] {
+    busy = true;
+    busy.notify_all();
+    go_on.wait(false);
+  });
+  busy.wait(false);
+  loop->Post([&] { last = true; });
+  loop->Stop();
+  go_on = true;
+  go_on.notify_all();
+  thread.join();
+  CHECK(last);
 }
 
 }  // namespace signet::net
