@@ -1,10 +1,13 @@
 // HTTP/2 between callers, proxies and backends, in every combination with HTTP/1.1, and what
 // hostile frames come to.
 
-#include "tests/unit/proxy/http/http2_frames.h"
+#include "tests/support/http2_caller.h"
 #include "tests/unit/proxy/http/http_world.h"
 
 namespace signet::proxy {
+
+namespace h2 = test::h2;
+using test::Http2Caller;
 namespace {
 
 constexpr const char* kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Answer: Yes\r\n\r\nok";

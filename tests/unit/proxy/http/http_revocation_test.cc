@@ -1,10 +1,13 @@
 // A caller or an upstream that is revoked while HTTP requests are in every state.
 
 #include "identity/svid/denial.h"
-#include "tests/unit/proxy/http/http2_frames.h"
+#include "tests/support/http2_caller.h"
 #include "tests/unit/proxy/http/http_world.h"
 
 namespace signet::proxy {
+
+namespace h2 = test::h2;
+using test::Http2Caller;
 namespace {
 
 using namespace std::chrono_literals;

@@ -11,7 +11,7 @@
 
 #include "tests/support/stream_client.h"
 
-namespace signet::proxy {
+namespace signet::test {
 
 namespace h2 {
 inline constexpr int kData = 0, kHeaders = 1, kPriority = 2, kReset = 3, kSettings = 4, kPing = 6,
@@ -63,8 +63,8 @@ inline List Post(const std::string& path = "/") {
 }
 }  // namespace h2
 
-// A caller that speaks HTTP/2 frame by frame.
-class Http2Caller {
+// What a server says, frame by frame and by stream.
+class Http2Reader {
  public:
   struct Received {
     int type = 0, flags = 0;
@@ -85,61 +85,25 @@ class Http2Caller {
     }
   };
 
-  explicit Http2Caller(test::StreamClient stream, const std::string& settings = "")
-      : stream_(std::move(stream)) {
-    nghttp2_hd_inflate_new(&inflater_);
-    stream_.Send(h2::kPreface + h2::Frame(h2::kSettings, 0, 0, settings));
-  }
-  ~Http2Caller() { nghttp2_hd_inflate_del(inflater_); }
-  Http2Caller(const Http2Caller&) = delete;
+  Http2Reader() { nghttp2_hd_inflate_new(&inflater_); }
+  ~Http2Reader() { nghttp2_hd_inflate_del(inflater_); }
+  Http2Reader(const Http2Reader&) = delete;
 
-  bool Send(const std::string& frames) { return stream_.Send(frames); }
-  bool Headers(std::uint32_t id, const h2::List& fields, bool end = true) {
-    return Send(h2::Frame(h2::kHeaders, h2::kEndHeaders | (end ? h2::kEndStream : 0), id,
-                          h2::Block(fields)));
-  }
-  bool Data(std::uint32_t id, const std::string& bytes, bool end = true) {
-    return Send(h2::Frame(h2::kData, end ? h2::kEndStream : 0, id, bytes));
-  }
-
-  // The next frame; absent at the end.
-  std::optional<Received> Next() {
-    const auto head = Take(9);
-    if (!head) return std::nullopt;
+  // Takes the next whole frame from the front of `bytes`; absent when there is none.
+  static std::optional<Received> TakeFrame(std::string* bytes) {
+    const std::size_t size = bytes->size() < 9 ? 0 : h2::ReadNumber(bytes->substr(0, 3));
+    if (bytes->size() < 9 + size) return std::nullopt;
     Received frame;
-    const auto payload = Take(h2::ReadNumber(head->substr(0, 3)));
-    if (!payload) return std::nullopt;
-    frame.type = (*head)[3];
-    frame.flags = static_cast<std::uint8_t>((*head)[4]);
-    frame.stream = h2::ReadNumber(head->substr(5, 4)) & 0x7fffffffU;
-    frame.payload = *payload;
+    frame.type = (*bytes)[3];
+    frame.flags = static_cast<std::uint8_t>((*bytes)[4]);
+    frame.stream = h2::ReadNumber(bytes->substr(5, 4)) & 0x7fffffffU;
+    frame.payload = bytes->substr(9, size);
+    bytes->erase(0, 9 + size);
     return frame;
   }
-  // Takes frames until the stream is over or the connection is; answers windows and settings.
-  Answer Await(std::uint32_t id) {
-    for (;;) {
-      Answer& answer = answers_[id];
-      if (answer.ended || answer.reset || goaway_final_) return answer;
-      const auto frame = Next();
-      if (!frame) return answer;
-      Note(*frame);
-    }
-  }
-  // Takes frames until a GOAWAY or the end; answers its error code.
-  std::optional<std::uint32_t> AwaitGoAway() {
-    while (!goaway_) {
-      const auto frame = Next();
-      if (!frame) break;
-      Note(*frame);
-    }
-    return goaway_;
-  }
-  void AnswerWindows(bool yes) { windows_ = yes; }
-  test::StreamClient& stream() { return stream_; }
-  std::map<std::uint32_t, Answer>& answers() { return answers_; }
-
- private:
-  void Note(const Received& frame) {
+  // Answers what a peaceful caller sends in return: windows and acknowledgements.
+  std::string Note(const Received& frame) {
+    std::string reply;
     Answer& answer = answers_[frame.stream];
     const bool end = (frame.flags & h2::kEndStream) != 0;
     switch (frame.type) {
@@ -152,27 +116,39 @@ class Http2Caller {
         answer.ended = answer.ended || end;
         if (windows_ && !frame.payload.empty()) {
           const auto size = h2::Number(static_cast<std::uint32_t>(frame.payload.size()), 4);
-          Send(h2::Frame(h2::kWindowUpdate, 0, 0, size));
-          if (!end) Send(h2::Frame(h2::kWindowUpdate, 0, frame.stream, size));
+          reply += h2::Frame(h2::kWindowUpdate, 0, 0, size);
+          if (!end) reply += h2::Frame(h2::kWindowUpdate, 0, frame.stream, size);
         }
         break;
       case h2::kReset:
         answer.reset = h2::ReadNumber(frame.payload);
         break;
       case h2::kSettings:
-        if ((frame.flags & h2::kAck) == 0) Send(h2::Frame(h2::kSettings, h2::kAck, 0));
+        if ((frame.flags & h2::kAck) == 0) reply += h2::Frame(h2::kSettings, h2::kAck, 0);
         break;
       case h2::kPing:
-        if ((frame.flags & h2::kAck) == 0) Send(h2::Frame(h2::kPing, h2::kAck, 0, frame.payload));
+        if ((frame.flags & h2::kAck) == 0)
+          reply += h2::Frame(h2::kPing, h2::kAck, 0, frame.payload);
         break;
       case h2::kGoAway:
         goaway_ = h2::ReadNumber(std::string_view(frame.payload).substr(4, 4));
-        goaway_final_ = *goaway_ != h2::kNoError;
+        break;
+      case h2::kWindowUpdate:
+        window_updates_[frame.stream] += h2::ReadNumber(frame.payload);
         break;
       default:
         break;
     }
+    return reply;
   }
+  void AnswerWindows(bool yes) { windows_ = yes; }
+  std::map<std::uint32_t, Answer>& answers() { return answers_; }
+  // By how much the windows of streams, and of the connection (0), grew.
+  std::map<std::uint32_t, std::uint32_t>& windows() { return window_updates_; }
+  // The code of the last GOAWAY.
+  const std::optional<std::uint32_t>& goaway() const { return goaway_; }
+
+ private:
   std::map<std::string, std::string> Inflate(const std::string& block) {
     std::map<std::string, std::string> fields;
     auto* at = reinterpret_cast<std::uint8_t*>(const_cast<char*>(block.data()));
@@ -192,24 +168,71 @@ class Http2Caller {
     nghttp2_hd_inflate_end_headers(inflater_);
     return fields;
   }
-  std::optional<std::string> Take(std::size_t count) {
-    while (held_.size() < count) {
+  nghttp2_hd_inflater* inflater_ = nullptr;
+  std::map<std::uint32_t, Answer> answers_;
+  std::optional<std::uint32_t> goaway_;
+  std::map<std::uint32_t, std::uint32_t> window_updates_;
+  bool windows_ = true;
+};
+
+// A caller that speaks HTTP/2 frame by frame.
+class Http2Caller {
+ public:
+  using Received = Http2Reader::Received;
+  using Answer = Http2Reader::Answer;
+
+  explicit Http2Caller(StreamClient stream, const std::string& settings = "")
+      : stream_(std::move(stream)) {
+    stream_.Send(h2::kPreface + h2::Frame(h2::kSettings, 0, 0, settings));
+  }
+
+  bool Send(const std::string& frames) { return stream_.Send(frames); }
+  bool Headers(std::uint32_t id, const h2::List& fields, bool end = true) {
+    return Send(h2::Frame(h2::kHeaders, h2::kEndHeaders | (end ? h2::kEndStream : 0), id,
+                          h2::Block(fields)));
+  }
+  bool Data(std::uint32_t id, const std::string& bytes, bool end = true) {
+    return Send(h2::Frame(h2::kData, end ? h2::kEndStream : 0, id, bytes));
+  }
+
+  // The next frame; absent at the end.
+  std::optional<Received> Next() {
+    for (;;) {
+      if (auto frame = Http2Reader::TakeFrame(&held_)) return frame;
       const std::string more = stream_.ReceiveSome(65536);
       if (more.empty()) return std::nullopt;
       held_ += more;
     }
-    std::string taken = held_.substr(0, count);
-    held_.erase(0, count);
-    return taken;
   }
+  // Takes frames until the stream is over or the connection is; answers windows and settings.
+  Answer Await(std::uint32_t id) {
+    for (;;) {
+      Answer& answer = reader_.answers()[id];
+      if (answer.ended || answer.reset || IsCut()) return answer;
+      const auto frame = Next();
+      if (!frame) return answer;
+      Send(reader_.Note(*frame));
+    }
+  }
+  // Takes frames until a GOAWAY or the end; answers its error code.
+  std::optional<std::uint32_t> AwaitGoAway() {
+    while (!reader_.goaway()) {
+      const auto frame = Next();
+      if (!frame) break;
+      Send(reader_.Note(*frame));
+    }
+    return reader_.goaway();
+  }
+  void AnswerWindows(bool yes) { reader_.AnswerWindows(yes); }
+  StreamClient& stream() { return stream_; }
+  std::map<std::uint32_t, Answer>& answers() { return reader_.answers(); }
 
-  test::StreamClient stream_;
-  nghttp2_hd_inflater* inflater_ = nullptr;
+ private:
+  bool IsCut() const { return reader_.goaway().value_or(h2::kNoError) != h2::kNoError; }
+
+  StreamClient stream_;
+  Http2Reader reader_;
   std::string held_;
-  std::map<std::uint32_t, Answer> answers_;
-  std::optional<std::uint32_t> goaway_;
-  bool goaway_final_ = false;
-  bool windows_ = true;
 };
 
-}  // namespace signet::proxy
+}  // namespace signet::test
