@@ -8,6 +8,7 @@ namespace signet::net {
 namespace {
 
 constexpr int kReadsPerTurn = 16;
+constexpr int kWritesPerTurn = 16;
 constexpr std::uint32_t kEdges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr std::uint32_t kEndEvents = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 constexpr Duration kLinger = std::chrono::seconds(2);
@@ -21,11 +22,11 @@ RpcConnection::RpcConnection(const Parts& parts, std::uint64_t id, Origin origin
       id_(id),
       origin_(std::move(origin)),
       stream_(std::move(stream)),
-      session_(parts.service, origin_.peer, parts.mailbox, parts.limits, parts.loop,
-               [this] { MarkDirty(); }),
       receivable_(origin_.receive_limit),
       started_(loop_.now()),
-      last_received_(loop_.now()) {}
+      last_received_(loop_.now()),
+      session_(parts.service, origin_.peer, parts.mailbox, parts.limits, parts.loop,
+               [this] { MarkDirty(); }) {}
 
 RpcConnection::~RpcConnection() {
   loop_.Remove(stream_->fd(), this);
@@ -63,7 +64,9 @@ void RpcConnection::ReadOnce() {
     last_received_ = loop_.now();
     if (result.bytes > receivable_) return End(ConnectionEnd::kCut);
     receivable_ -= result.bytes;
-    session_.Receive({reinterpret_cast<const char*>(turn_.in().data()), result.bytes});
+    // What comes after our last word is thrown away: it must not cause another.
+    if (!closing_)
+      session_.Receive({reinterpret_cast<const char*>(turn_.in().data()), result.bytes});
   }
   switch (result.status) {
     case IoStatus::kOk:
@@ -85,6 +88,7 @@ void RpcConnection::ScheduleAgain() {
   again_ = loop_.RunAfter(Duration::zero(), [this] {
     again_ = 0;
     const RpcTurn::Scope scope(turn_);
+    MarkDirty();
     Pump();
   });
 }
@@ -97,22 +101,26 @@ void RpcConnection::MarkDirty() {
 
 void RpcConnection::Flush() {
   dirty_ = false;
-  while (writable_ && !ended_) {
-    if (!pending_.empty()) {
-      if (!Write(&pending_)) return;
-      continue;
-    }
-    std::string& out = turn_.out();
-    out.clear();
-    session_.Produce(RpcTurn::kBytes, &out);
-    if (out.empty()) break;
-    if (!Write(&out)) return;
-    if (!out.empty()) pending_ = out;
-  }
-  if (ended_ || !pending_.empty()) return;
+  bool more = true;
+  for (int i = 0; i < kWritesPerTurn && more; ++i) more = WriteOnce();
+  if (ended_) return;
+  if (more) return ScheduleAgain();
+  if (!pending_.empty()) return;
   std::string().swap(pending_);
-  if (session_.over()) return Close();
+  if (!closing_ && session_.over()) Close();
   if (readable_) ScheduleAgain();
+}
+
+// False: for now there is nothing more to do.
+bool RpcConnection::WriteOnce() {
+  if (!writable_ || ended_ || closing_) return false;
+  if (!pending_.empty()) return Write(&pending_);
+  std::string& out = turn_.out();
+  out.clear();
+  session_.Produce(RpcTurn::kBytes, &out);
+  if (out.empty() || !Write(&out)) return false;
+  if (!out.empty()) pending_ = out;
+  return true;
 }
 
 // Takes from `bytes` what was sent. False: the connection has ended.
@@ -129,7 +137,7 @@ bool RpcConnection::Write(std::string* bytes) {
 
 // Closing at once, with bytes of the peer unread, could destroy what was said last.
 void RpcConnection::Close() {
-  if (linger_ != 0) return;
+  closing_ = true;
   stream_->CloseWrite();
   linger_ = loop_.RunAfter(kLinger, [this] {
     linger_ = 0;
@@ -141,6 +149,7 @@ void RpcConnection::Close() {
 void RpcConnection::End(ConnectionEnd how) {
   if (ended_) return;
   ended_ = true;
+  session_.Stop();  // also what was read already
   loop_.Remove(stream_->fd(), this);
   turn_.AddEnded(id_, how);
 }
@@ -148,7 +157,7 @@ void RpcConnection::End(ConnectionEnd how) {
 void RpcConnection::CheckAlive(Duration silence, Duration patience) {
   const SteadyTime now = loop_.now();
   if (now - last_received_ < silence) return;
-  if (!session_.ping_unanswered()) {
+  if (!session_.ping_unanswered() || last_received_ > pinged_at_) {
     pinged_at_ = now;
     session_.Ping();
   } else if (now - pinged_at_ >= patience) {

@@ -50,11 +50,14 @@ class RpcConnection final : public EventHandler {
   const Origin& origin() const { return origin_; }
   SteadyTime started() const { return started_; }
   SteadyTime last_used() const { return session_.last_used(); }
-  std::size_t calls() const { return session_.calls(); }
+  bool greeted() const { return session_.greeted(); }
+  // No call is under way, and what was answered has left.
+  bool at_rest() const { return session_.calls() == 0 && pending_.empty(); }
 
  private:
   void Pump();
   void ReadOnce();
+  bool WriteOnce();
   bool Write(std::string* bytes);
   void MarkDirty();
   void Close();
@@ -65,7 +68,6 @@ class RpcConnection final : public EventHandler {
   const std::uint64_t id_;
   const Origin origin_;
   const std::unique_ptr<ByteStream> stream_;
-  RpcSession session_;
   std::string pending_;  // produced, and not taken by the socket yet
   std::uint64_t receivable_;
   const SteadyTime started_;
@@ -76,7 +78,9 @@ class RpcConnection final : public EventHandler {
   bool readable_ = true;
   bool writable_ = true;
   bool dirty_ = false;
+  bool closing_ = false;  // everything was said
   bool ended_ = false;
+  RpcSession session_;  // calls back until it is gone
 };
 
 }  // namespace signet::net

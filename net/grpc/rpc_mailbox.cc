@@ -8,6 +8,7 @@ void RpcMailbox::Close() {
   std::vector<Wish> dropped;
   const std::lock_guard lock(mutex_);
   loop_ = nullptr;
+  thread_ = std::thread::id();  // another thread may get the loop's, once that is gone
   dropped.swap(wishes_);
 }
 

@@ -62,6 +62,7 @@ void RpcServer::State::Start(std::uint64_t id, RpcConnection::Origin origin,
   if ((id & kLocal) != 0) ++local;
   if (sweep == 0) sweep = loop->RunAfter(kSweepEvery, [this] { Sweep(); });
   connection->Start();
+  if (draining) connection->Drain();
 }
 
 void RpcServer::State::Flush(std::uint64_t id) {
@@ -72,8 +73,9 @@ void RpcServer::State::Flush(std::uint64_t id) {
 void RpcServer::State::Remove(std::uint64_t id, ConnectionEnd how) {
   const auto found = connections.find(id);
   if (found == connections.end()) return;
-  const auto ended = std::move(found->second);
+  auto ended = std::move(found->second);
   connections.erase(found);
+  ended.reset();
   --all;
   if ((id & kLocal) != 0)
     --local;
@@ -91,6 +93,8 @@ std::optional<ConnectionEnd> RpcServer::State::TimeIsUp(std::uint64_t id,
   } else if ((id & kLocal) == 0 && now - connection.started() >= limits.anonymous_limit) {
     return ConnectionEnd::kExpired;
   }
+  if (!connection.greeted() && now - connection.started() >= limits.preface_limit)
+    return ConnectionEnd::kIdle;
   if (now - connection.last_used() >= limits.idle_limit) return ConnectionEnd::kIdle;
   return std::nullopt;
 }
@@ -113,7 +117,7 @@ void RpcServer::State::Sweep() {
 void RpcServer::State::TellIfDrained() {
   if (!draining) return;
   for (const auto& [id, connection] : connections)
-    if (connection->calls() > 0) return;
+    if (!connection->at_rest()) return;
   const std::lock_guard lock(mutex);
   drained = true;
   changed.notify_all();
@@ -161,6 +165,9 @@ void RpcServer::CloseAll() {
   state.loop->Cancel(state.sweep);
   const auto connections = std::exchange(state.connections, {});
   state.all = state.local = 0;
+  const std::lock_guard lock(state.mutex);
+  state.drained = true;  // whoever waits in Drain()
+  state.changed.notify_all();
 }
 
 void RpcServer::AdoptLocal(UniqueFd socket, std::shared_ptr<const RpcPeer> peer) {

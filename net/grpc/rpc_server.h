@@ -16,6 +16,8 @@ struct RpcServerLimits {
   Duration anonymous_limit = std::chrono::minutes(2);  // how long who shows no certificate stays
   // What one of them may send in all: it may be kept before the caller is known.
   std::uint64_t anonymous_bytes = 256 * 1024;
+  // From the end of the handshake to the end of HTTP/2's preface.
+  Duration preface_limit = std::chrono::seconds(30);
   Duration idle_limit = std::chrono::hours(24);    // without a call or a message
   Duration ping_after = std::chrono::seconds(60);  // of silence
   Duration ping_patience = std::chrono::seconds(20);

@@ -23,6 +23,9 @@ constexpr double kBudgetPerSecond = 100;
 constexpr double kOversizedHead = 10;
 // While so much of a call's answers is not taken, no more of its messages are handed on.
 constexpr std::size_t kAnswersAhead = 64 * 1024;
+// Clients refuse responses with more than 8 KiB of fields, and nghttp2 sends none with more than
+// 64: details that leave no room for the message are left out.
+constexpr std::size_t kMostDetails = 1200;
 
 constexpr int kResourceExhausted = 8, kUnimplemented = 12, kInternal = 13;
 
@@ -35,6 +38,14 @@ nghttp2_nv Field(std::string_view name, std::string_view value,
   return {bytes(name), bytes(value), name.size(), value.size(), flags};
 }
 
+// Whether it is gRPC's: "+proto" and parameters may follow, "-web" is another protocol.
+bool IsRpcContentType(std::string_view type) {
+  constexpr std::string_view kType = "application/grpc";
+  if (!type.starts_with(kType)) return false;
+  type.remove_prefix(kType.size());
+  return type.empty() || type.front() == '+' || type.front() == ';';
+}
+
 // A status as fields. Holds the text.
 class StatusFields {
  public:
@@ -44,7 +55,7 @@ class StatusFields {
     constexpr std::uint8_t kOnce = NGHTTP2_NV_FLAG_NO_INDEX;
     Add("grpc-status", code_, NGHTTP2_NV_FLAG_NONE);
     if (!message_.empty()) Add("grpc-message", message_, kOnce);
-    if (status.details.empty()) return;
+    if (status.details.empty() || status.details.size() > kMostDetails) return;
     details_ = EncodeBase64(AsBytes(status.details));
     Add("grpc-status-details-bin", details_, kOnce);
   }
@@ -107,6 +118,13 @@ void RpcStream::DoRead() {
 void RpcStream::DoSend(const std::string& message) {
   if (session_ == nullptr || status_) return;
   CHECK_TRUE(message.size() <= UINT32_MAX);
+  if (session_->unsent_ > session_->limits_.answer_bytes)
+    return DoFinish({kResourceExhausted, "too many answers of this connection wait", {}});
+  if (out_at_ > out_.size() / 2) {
+    out_.erase(0, out_at_);
+    out_at_ = 0;
+  }
+  session_->unsent_ += kRpcPrefixBytes + message.size();
   AppendRpcPrefix(static_cast<std::uint32_t>(message.size()), &out_);
   out_.append(message);
   if (answered_)
@@ -118,8 +136,7 @@ void RpcStream::DoSend(const std::string& message) {
 void RpcStream::DoFinish(RpcStatus status) {
   if (session_ == nullptr || status_) return;
   status_ = std::move(status);
-  session_->buffered_ -= in_.size();
-  std::string().swap(in_);
+  DropInput();
   Consume(unconsumed_);
   if (answered_)
     session_->Resume(*this);
@@ -127,11 +144,23 @@ void RpcStream::DoFinish(RpcStatus status) {
     session_->SubmitTrailersOnly(*this);
 }
 
+void RpcStream::DropInput() {
+  session_->buffered_ -= held().size();
+  std::string().swap(in_);
+  in_at_ = 0;
+}
+
+void RpcStream::DropOutput() {
+  std::string().swap(out_);
+  out_at_ = 0;
+}
+
 void RpcStream::Deliver() {
   if (delivering_) return;
   delivering_ = true;
   const auto self = shared_from_this();
-  while (session_ != nullptr && handler_ != nullptr && reading_ && waiting() <= kAnswersAhead) {
+  while (session_ != nullptr && handler_ != nullptr && reading_ && !session_->stopped_ &&
+         waiting() <= kAnswersAhead && CheckPrefix()) {
     const auto handler = handler_;
     std::string message;
     if (TakeMessage(&message)) {
@@ -139,7 +168,7 @@ void RpcStream::Deliver() {
       handler->OnMessage(std::move(message));
     } else if (in_ended_ && !status_) {
       reading_ = false;
-      if (!in_.empty())
+      if (!held().empty())
         DoFinish({kInternal, "the request ends within a message", {}});
       else
         handler->OnHalfClose();
@@ -152,43 +181,58 @@ void RpcStream::Deliver() {
 }
 
 bool RpcStream::TakeMessage(std::string* message) {
-  if (in_.size() < kRpcPrefixBytes) return false;
-  const std::size_t size = kRpcPrefixBytes + ReadRpcPrefix(in_).size;
-  if (in_.size() < size) return false;
+  if (held().size() < kRpcPrefixBytes) return false;
+  const std::size_t size = kRpcPrefixBytes + ReadRpcPrefix(held()).size;
+  if (held().size() < size) return false;
   session_->buffered_ -= size;
-  if (in_.size() == size) {
+  if (in_at_ == 0 && in_.size() == size) {
     *message = std::exchange(in_, {});
     message->erase(0, kRpcPrefixBytes);
   } else {
-    *message = in_.substr(kRpcPrefixBytes, size - kRpcPrefixBytes);
-    in_.erase(0, size);
+    *message = held().substr(kRpcPrefixBytes, size - kRpcPrefixBytes);
+    in_at_ += size;
+    // Not each time: a window may hold fifty thousand messages.
+    if (in_at_ > in_.size() / 2) {
+      in_.erase(0, in_at_);
+      in_at_ = 0;
+    }
   }
-  // What is not consumed is always the end of in_.
-  if (unconsumed_ > in_.size()) Consume(unconsumed_ - in_.size());
+  // What is not consumed is always the end of what is held.
+  if (unconsumed_ > held().size()) Consume(unconsumed_ - held().size());
   return true;
+}
+
+bool RpcStream::CheckPrefix() {
+  if (held().size() < kRpcPrefixBytes) return true;
+  const RpcPrefix prefix = ReadRpcPrefix(held());
+  const std::size_t most = session_->limits_.message_bytes;
+  if (prefix.flag == 1) {
+    DoFinish({kUnimplemented, "compressed messages are not supported", {}});
+  } else if (prefix.flag != 0) {
+    DoFinish({kInternal, "a message with an unknown flag", {}});
+  } else if (prefix.size > most) {
+    DoFinish({kResourceExhausted,
+              fmt::format("Received message larger than max ({} vs. {})", prefix.size, most),
+              {}});
+  } else {
+    return true;
+  }
+  return false;
 }
 
 // The first message is received whole, whatever the window is; what follows it waits there. Its
 // prefix is looked at as soon as it is there.
 void RpcStream::ConsumeAhead() {
-  if (session_ == nullptr || status_) return;
-  if (in_.size() < kRpcPrefixBytes) return Consume(unconsumed_);
-  const RpcPrefix prefix = ReadRpcPrefix(in_);
-  if (prefix.flag == 1)
-    return DoFinish({kUnimplemented, "compressed messages are not supported", {}});
-  if (prefix.flag != 0) return DoFinish({kInternal, "a message with an unknown flag", {}});
-  if (prefix.size > session_->limits_.message_bytes)
-    return DoFinish({kResourceExhausted,
-                     fmt::format("Received message larger than max ({} vs. {})", prefix.size,
-                                 session_->limits_.message_bytes),
-                     {}});
-  if (in_.size() < kRpcPrefixBytes + prefix.size) Consume(unconsumed_);
+  if (session_ == nullptr || status_ || !CheckPrefix()) return;
+  if (held().size() < kRpcPrefixBytes ||
+      held().size() < kRpcPrefixBytes + ReadRpcPrefix(held()).size)
+    Consume(unconsumed_);
 }
 
 void RpcStream::Consume(std::size_t bytes) {
   if (bytes == 0) return;
   unconsumed_ -= bytes;
-  nghttp2_session_consume(session_->session_, id_, bytes);
+  nghttp2_session_consume_stream(session_->session_, id_, bytes);
   session_->on_output_();
 }
 
@@ -220,8 +264,7 @@ struct RpcCallbacks {
                    std::size_t count, void* data) {
     return Of(data).OnChunk(id, Text(bytes, count));
   }
-  static int Close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* data) {
-    if (error == NGHTTP2_NO_ERROR) Of(data).budget_.Earn();
+  static int Close(nghttp2_session*, std::int32_t id, std::uint32_t, void* data) {
     return Of(data).OnClose(id);
   }
   static int Sent(nghttp2_session*, const nghttp2_frame* frame, void* data) {
@@ -286,6 +329,8 @@ void RpcSession::EndAll() {
   dead_ = true;
   const auto streams = std::exchange(streams_, {});
   for (const auto& [id, stream] : streams) {
+    stream->DropInput();
+    stream->DropOutput();
     stream->session_ = nullptr;
     if (const auto handler = std::exchange(stream->handler_, nullptr)) handler->OnOver();
   }
@@ -328,7 +373,7 @@ int RpcSession::OnFrame(const void* untyped) {
     case NGHTTP2_DATA: {
       last_used_ = loop_.now();
       const auto stream = Find(frame.hd.stream_id);
-      if (frame.hd.type == NGHTTP2_DATA && frame.hd.length == 0 && !ended) Charge();
+      if (frame.hd.type == NGHTTP2_DATA && frame.hd.length <= frame.data.padlen && !ended) Charge();
       if (stream == nullptr) return 0;
       if (!stream->began_) Begin(*stream);
       if (ended) EndInput(*stream);
@@ -341,7 +386,9 @@ int RpcSession::OnFrame(const void* untyped) {
         Charge();
       return 0;
     case NGHTTP2_SETTINGS:
-      if (!acknowledges) Charge();
+      if (acknowledges) return 0;
+      greeted_ = true;
+      Charge();
       return 0;
     case NGHTTP2_PRIORITY:
     case NGHTTP2_RST_STREAM:
@@ -355,8 +402,9 @@ int RpcSession::OnFrame(const void* untyped) {
 void RpcSession::Begin(RpcStream& stream) {
   stream.began_ = true;
   const RpcStream::Head head = std::exchange(stream.head_, {});
+  if (stopped_) return;
   if (head.method != "POST") return Refuse(stream, "405");
-  if (!head.content_type.starts_with("application/grpc")) return Refuse(stream, "415");
+  if (!IsRpcContentType(head.content_type)) return Refuse(stream, "415");
   if (const auto timeout = ParseRpcTimeout(head.timeout)) stream.deadline_ = loop_.now() + *timeout;
   stream.handler_ = service_.Begin(head.path, peer_, stream.shared_from_this());
   CHECK_TRUE(stream.handler_ != nullptr);
@@ -379,9 +427,10 @@ void RpcSession::EndInput(RpcStream& stream) {
 
 int RpcSession::OnChunk(std::int32_t id, std::string_view data) {
   last_used_ = loop_.now();
+  nghttp2_session_consume_connection(session_, data.size());
   const auto stream = Find(id);
   if (stream == nullptr || stream->status_) {
-    nghttp2_session_consume(session_, id, data.size());
+    nghttp2_session_consume_stream(session_, id, data.size());
     return 0;
   }
   stream->in_.append(data);
@@ -398,8 +447,11 @@ int RpcSession::OnClose(std::int32_t id) {
   if (found == streams_.end()) return 0;
   const auto stream = std::move(found->second);
   streams_.erase(found);
-  buffered_ -= stream->in_.size();
-  if (stream->unconsumed_ > 0) nghttp2_session_consume_connection(session_, stream->unconsumed_);
+  // Who was answered in whole did not ask for nothing, whatever code a reset of its carries.
+  if (stream->out_ended_) budget_.Earn();
+  unsent_ -= stream->waiting();
+  stream->DropInput();
+  stream->DropOutput();
   stream->session_ = nullptr;
   if (const auto handler = std::exchange(stream->handler_, nullptr)) handler->OnOver();
   on_output_();
@@ -450,9 +502,9 @@ long RpcSession::ReadOut(std::int32_t id, std::uint8_t* buffer, std::size_t leng
   }
   std::copy_n(stream->out_.data() + stream->out_at_, count, buffer);
   stream->out_at_ += count;
+  unsent_ -= count;
   if (stream->waiting() == 0) {
-    std::string().swap(stream->out_);
-    stream->out_at_ = 0;
+    stream->DropOutput();
     if (!stream->status_) sent_.push_back(stream);
   }
   if (!stream->status_ || stream->waiting() > 0) return static_cast<long>(count);
@@ -470,8 +522,10 @@ void RpcSession::OnFrameSent(const void* untyped) {
   }
   if (frame.hd.type != NGHTTP2_HEADERS || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   const auto stream = Find(frame.hd.stream_id);
+  if (stream == nullptr) return;
+  stream->out_ended_ = true;
   // RFC 9113, 8.1: a whole answer before the whole request; the rest is not wanted.
-  if (stream != nullptr && !stream->in_ended_)
+  if (!stream->in_ended_)
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
 }
 

@@ -1,10 +1,12 @@
 // The server's end of one gRPC connection: HTTP/2 (RFC 9113, by nghttp2) in and out as bytes, calls
 // to a service and back. It has no socket; rpc_server.h gives it one.
 //
-// Bounds: a message, what is buffered of all calls of a connection, fields of a request, streams at
-// a time. Of each call one message is read ahead of what its handler asked for, and a stream's
-// window more. Output is produced only as far as it is taken. What costs the peer nothing draws on
-// a budget; when that is used up, the connection ends with ENHANCE_YOUR_CALM.
+// Bounds: a message, what is buffered of all calls of a connection in either direction, fields of a
+// request, streams at a time. Of each call one message is read ahead of what its handler asked for,
+// and a stream's window more; the connection's window is given back at once, so that a handler that
+// reads late holds up its own call only. Output is produced only as far as it is taken. What costs
+// the peer nothing draws on a budget; when that is used up, the connection ends with
+// ENHANCE_YOUR_CALM.
 //
 // Compressed messages are refused: their size is known only when they are unpacked.
 //
@@ -31,6 +33,9 @@ struct RpcLimits {
   // Of requests of one connection that wait to be whole or to be asked for; twice message_bytes if
   // that is more. The call that goes beyond is refused.
   std::size_t connection_bytes = std::size_t{32} << 20;
+  // Of answers of one connection that the peer does not take. While it is more, a call that answers
+  // is finished with RESOURCE_EXHAUSTED instead: so much and one message can wait.
+  std::size_t answer_bytes = std::size_t{32} << 20;
   std::size_t head_bytes = 16 * 1024;  // fields of a request, each with 32 more (RFC 9113, 6.5.2)
   std::uint32_t streams = 256;
 };
@@ -69,6 +74,12 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
   // Hands on what is there, as far as it is asked for.
   void Deliver();
   bool TakeMessage(std::string* message);
+  // False: the call was finished for it.
+  bool CheckPrefix();
+  // What was received and not handed on.
+  std::string_view held() const { return std::string_view(in_).substr(in_at_); }
+  void DropInput();
+  void DropOutput();
   void ConsumeAhead();
   void Consume(std::size_t bytes);
   std::size_t waiting() const { return out_.size() - out_at_; }
@@ -81,8 +92,9 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
   std::shared_ptr<RpcHandler> handler_;
   Head head_;
   SteadyTime deadline_ = SteadyTime::max();
-  std::string in_;              // what was received and not handed on
-  std::size_t unconsumed_ = 0;  // of it, what the peer's window does not know of yet
+  std::string in_;
+  std::size_t in_at_ = 0;       // what stands before was handed on
+  std::size_t unconsumed_ = 0;  // of the rest, what the stream's window does not know of yet
   bool began_ = false;
   bool reading_ = false;
   bool delivering_ = false;
@@ -90,9 +102,9 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
   std::string out_;
   std::size_t out_at_ = 0;
   std::optional<RpcStatus> status_;
-  bool answered_ = false;  // the response's head was submitted
-  bool deferred_ = false;  // nghttp2 waits for more
-  bool out_ended_ = false;
+  bool answered_ = false;   // the response's head was submitted
+  bool deferred_ = false;   // nghttp2 waits for more
+  bool out_ended_ = false;  // the whole answer was sent
 };
 
 class RpcSession {
@@ -114,6 +126,10 @@ class RpcSession {
   bool over() const;
   // Takes no more calls, and is over when those under way are.
   void Drain();
+  // The peer is not served any more: no call begins, and no message is handed on.
+  void Stop() { stopped_ = true; }
+  // Whether the peer's preface came, which ends with its settings.
+  bool greeted() const { return greeted_; }
   void Ping();
   bool ping_unanswered() const { return ping_unanswered_; }
   std::size_t calls() const { return streams_.size(); }
@@ -152,9 +168,12 @@ class RpcSession {
   Http2Budget budget_;
   std::unordered_map<std::int32_t, std::shared_ptr<RpcStream>> streams_;
   std::vector<std::shared_ptr<RpcStream>> sent_;  // those whose output has run out
-  std::size_t buffered_ = 0;                      // bytes in all streams' in_
+  std::size_t buffered_ = 0;                      // bytes held() by all streams
+  std::size_t unsent_ = 0;                        // bytes waiting() in all streams
   SteadyTime last_used_;
   bool ping_unanswered_ = false;
+  bool greeted_ = false;
+  bool stopped_ = false;
   bool dead_ = false;
 };
 
