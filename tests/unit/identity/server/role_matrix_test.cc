@@ -12,6 +12,7 @@
 
 #include "identity/api/authorization.h"
 #include "identity/server/server.h"
+#include "spire/api/server/bundle/v1/bundle.grpc.pb.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_random.h"
 #include "tests/support/server_process.h"
@@ -152,7 +153,15 @@ struct World {
     auto dialed =
         dialer->Dial(net::Address::Parse(server->listen_address()).value(), *context, seconds(20));
     if (!dialed) FAIL(dialed.error().Message());
-    return grpc::CreateInsecureChannelFromFd("localhost", dialed->plain.Release());
+    auto channel = grpc::CreateInsecureChannelFromFd("localhost", dialed->plain.Release());
+    // Used before the test's time goes on: who says nothing for half a minute is closed.
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + seconds(20));
+    spire::api::types::Bundle bundle;
+    REQUIRE(spire::api::server::bundle::v1::Bundle::NewStub(channel)
+                ->GetBundle(&context, {}, &bundle)
+                .ok());
+    return channel;
   }
   std::shared_ptr<grpc::Channel> Attest() {
     last_agent =
