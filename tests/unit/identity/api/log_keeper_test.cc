@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "identity/audit/log_chain.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_store.h"
 #include "tests/support/temp_dir.h"
@@ -31,6 +32,26 @@ struct Fixture {
 };
 
 }  // namespace
+
+TEST_CASE(
+    "a minute after the last one a checkpoint of all there is is signed, and none for nothing") {
+  Fixture f;
+  const auto count = [&] { return f.store.LoadCheckpoints(100).value().size(); };
+  const std::size_t first = count();
+  f.keeper->refusals().Add({"uid:5"}, "/a.B/C", "denied");
+  f.clock.Advance(std::chrono::seconds(59));
+  REQUIRE(f.keeper->Tick());
+  CHECK(count() == first);
+  f.clock.Advance(std::chrono::seconds(1));
+  REQUIRE(f.keeper->Tick());
+  CHECK(count() == first + 1);
+  const LogCheckpoint newest = f.keeper->MakeCheckpoint().value();
+  CHECK(newest.head == f.store.LoadLogHead().value());
+  CHECK(VerifyCheckpoint(kTrustDomain.name(), newest, newest.public_key));
+  f.clock.Advance(std::chrono::minutes(10));
+  REQUIRE(f.keeper->Tick());
+  CHECK(count() == first + 1);
+}
 
 TEST_CASE("refusals of one kind are one record that says how many") {
   Fixture f;
