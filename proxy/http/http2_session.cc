@@ -130,7 +130,11 @@ struct Http2Callbacks {
 };
 
 Http2Session::Http2Session(Role role, OutputBuffer& out, const HttpSettings& settings, Now now)
-    : role_(role), out_(out), settings_(settings), now_(std::move(now)), budget_(kBudget, kBudgetPerSecond, now_()) {
+    : role_(role),
+      out_(out),
+      settings_(settings),
+      now_(std::move(now)),
+      budget_(kBudget, kBudgetPerSecond, now_()) {
   Start();
 }
 

@@ -155,11 +155,11 @@ struct World {
     if (!dialed) FAIL(dialed.error().Message());
     auto channel = grpc::CreateInsecureChannelFromFd("localhost", dialed->plain.Release());
     // Used before the test's time goes on: who says nothing for half a minute is closed.
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + seconds(20));
+    grpc::ClientContext call;
+    call.set_deadline(std::chrono::system_clock::now() + seconds(20));
     spire::api::types::Bundle bundle;
     REQUIRE(spire::api::server::bundle::v1::Bundle::NewStub(channel)
-                ->GetBundle(&context, {}, &bundle)
+                ->GetBundle(&call, {}, &bundle)
                 .ok());
     return channel;
   }
