@@ -115,6 +115,24 @@ class Workload {
   std::thread thread_;
 };
 
+// Counts connections whose caller proved who it is, and closes each.
+class Counter final : public net::FrontService {
+ public:
+  void Attach(net::EventLoop&, OnEnd on_end) override { on_end_ = std::move(on_end); }
+  void Adopt(net::FrontConnection connection) override {
+    if (connection.peer() != nullptr) ++proven_;
+    connection.stream.reset();
+    on_end_(connection.id, net::ConnectionEnd::kClosed);
+  }
+  std::size_t CutWhere(const std::function<bool(const net::PeerIdentity&)>&) override { return 0; }
+  void CloseAll() override {}
+  long proven() const { return proven_; }
+
+ private:
+  OnEnd on_end_;
+  std::atomic<long> proven_ = 0;
+};
+
 // Connections at a steady rate, each a whole handshake of both ends, from when it was due.
 class Load {
  public:
@@ -126,11 +144,8 @@ class Load {
     address_ = *net::Address::Parse(bound.ToString());
     net::TlsFrontLimits limits;
     front_ = Must(net::TlsFront::Start(
-                      std::move(listener), [&server] { return server.Context(); },
-                      [this](net::FrontConnection connection) {
-                        if (connection.peer != nullptr) ++accepted_;
-                      },
-                      limits, clock, log_, metrics_),
+                      std::move(listener), [&server] { return server.Context(); }, counter_, limits,
+                      clock, log_, metrics_),
                   "TLS front");
     client_.Context();
     server.Context();
@@ -147,9 +162,9 @@ class Load {
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
     // What the client has done the server may still be at.
-    for (int i = 0; i < 500 && accepted_ < made_; ++i)
+    for (int i = 0; i < 500 && counter_.proven() < made_; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    return {made_ + failed_, failed_ + (made_ - accepted_), worst_ms_};
+    return {made_ + failed_, failed_ + (made_ - counter_.proven()), worst_ms_};
   }
 
  private:
@@ -178,8 +193,9 @@ class Load {
   Metrics metrics_;
   net::Address address_;
   std::unique_ptr<net::TlsDialer> dialer_;
+  Counter counter_;
   std::unique_ptr<net::TlsFront> front_;
-  std::atomic<long> next_ = 0, made_ = 0, failed_ = 0, accepted_ = 0;
+  std::atomic<long> next_ = 0, made_ = 0, failed_ = 0;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;
   double worst_ms_ = 0;

@@ -1,12 +1,13 @@
 // What is sent again, to whom, and byte for byte what; what is never sent twice; and what is
 // refused because there is too much of it.
-#include "tests/unit/proxy/http/http2_frames.h"
+#include "tests/support/http2_caller.h"
 #include "tests/unit/proxy/http/http_world.h"
 
 namespace signet::proxy {
 namespace {
 
 using namespace std::chrono_literals;
+namespace h2 = test::h2;
 
 std::string Answer(int status, const std::string& body) {
   return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n\r\n{}", status, body.size(), body);
