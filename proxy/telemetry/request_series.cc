@@ -71,7 +71,8 @@ struct RequestSeries::Sum {
   std::array<Example, kBuckets> examples;
 };
 
-RequestSeries::RequestSeries() : series_(kMaxSeries + kOtherSeries), peers_(kMaxPeers) {}
+RequestSeries::RequestSeries(std::shared_ptr<Budget> budget)
+    : budget_(std::move(budget)), series_(kMaxSeries + kOtherSeries), peers_(kMaxPeers) {}
 RequestSeries::~RequestSeries() = default;
 
 std::size_t RequestSeries::Hash::operator()(const RequestLabels& labels) const {
@@ -99,9 +100,16 @@ RequestSeries::Series* RequestSeries::Add(const RequestLabels& labels, std::size
   return series;
 }
 
+bool RequestSeries::MayAdd(const RequestLabels& labels) const {
+  // None of them holds a line end.
+  return budget_->series.Admit(fmt::format("{}\n{}\n{}\n{}", static_cast<int>(labels.direction),
+                                           labels.listener, labels.peer, labels.route));
+}
+
 RequestSeries::Series& RequestSeries::Find(const RequestLabels& labels) {
   if (const auto found = by_labels_.find(labels); found != by_labels_.end()) return *found->second;
-  if (Series* added = Add(labels, kMaxSeries)) return *added;
+  if (MayAdd(labels))
+    if (Series* added = Add(labels, kMaxSeries)) return *added;
   overflown_.Add();
   const RequestLabels other{labels.direction, labels.listener, kOther, kOther};
   if (const auto found = by_labels_.find(other); found != by_labels_.end()) return *found->second;
@@ -127,7 +135,7 @@ void RequestSeries::SeePeer(std::string_view peer, WallTime valid_until) {
   auto found = by_peer_.find(peer);
   if (found == by_peer_.end()) {
     const std::size_t count = peer_count_.load(std::memory_order_relaxed);
-    if (count >= kMaxPeers) return overflown_.Add();
+    if (count >= kMaxPeers || !budget_->peers.Admit(peer)) return overflown_.Add();
     peers_[count] = std::make_unique<Peer>();
     peers_[count]->name = peer;
     peer_count_.store(count + 1, std::memory_order_release);

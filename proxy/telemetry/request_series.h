@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "proxy/telemetry/counters.h"
+#include "proxy/telemetry/label_budget.h"
 #include "proxy/telemetry/trace_context.h"
 
 namespace signet::proxy {
@@ -32,10 +34,16 @@ struct RequestLabels {
 
 class RequestSeries {
  public:
-  static constexpr std::size_t kMaxSeries = 256;  // of one worker, "other" ones apart
+  static constexpr std::size_t kMaxSeries = 256;  // of the process, "other" ones apart
   static constexpr std::size_t kMaxPeers = 256;
 
-  RequestSeries();
+  // What all workers may show together.
+  struct Budget {
+    LabelBudget series{kMaxSeries};
+    LabelBudget peers{kMaxPeers};
+  };
+
+  explicit RequestSeries(std::shared_ptr<Budget> budget);
   ~RequestSeries();
   RequestSeries(const RequestSeries&) = delete;
 
@@ -76,9 +84,11 @@ class RequestSeries {
     return {key.direction, key.listener, key.peer, key.route};
   }
   Series& Find(const RequestLabels& labels);
+  bool MayAdd(const RequestLabels& labels) const;
   Series* Add(const RequestLabels& labels, std::size_t limit);
   void AddTo(std::map<Key, Sum>* sums) const;
 
+  const std::shared_ptr<Budget> budget_;
   // Slots are filled in order and never change hands: readers see those below the count.
   std::vector<std::unique_ptr<Series>> series_;
   std::atomic<std::size_t> series_count_{0};

@@ -24,10 +24,12 @@ void AddCount(const RecordSink::Count& count, bool open_metrics, std::string* ou
 
 // ---- lane
 
-TelemetryLane::TelemetryLane(Telemetry& owner, std::uint64_t seed)
+TelemetryLane::TelemetryLane(Telemetry& owner, std::uint64_t seed,
+                             std::shared_ptr<RequestSeries::Budget> budget)
     : owner_(owner),
       random_(seed),
-      traces_(owner.config().makes_spans(), owner.config().trace_ratio, ~seed) {}
+      traces_(owner.config().makes_spans(), owner.config().trace_ratio, ~seed),
+      series_(std::move(budget)) {}
 
 bool TelemetryLane::wants_records() const { return !owner_.sinks_.empty(); }
 
@@ -92,9 +94,10 @@ Result<std::unique_ptr<Telemetry>> Telemetry::Start(const TelemetryConfig& confi
   }
   telemetry->exports_ = exporter != nullptr;
   if (exporter) telemetry->sinks_.push_back(std::move(exporter));
+  const auto budget = std::make_shared<RequestSeries::Budget>();
   for (std::size_t i = 0; i < workers; ++i)
     telemetry->lanes_.push_back(
-        std::make_unique<TelemetryLane>(*telemetry, parts.random.Below(UINT64_MAX)));
+        std::make_unique<TelemetryLane>(*telemetry, parts.random.Below(UINT64_MAX), budget));
   if (telemetry->sinks_.empty()) return telemetry;
   telemetry->wake_.Reset(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!telemetry->wake_.valid())

@@ -23,7 +23,8 @@ class Telemetry;
 
 class TelemetryLane {
  public:
-  TelemetryLane(Telemetry& owner, std::uint64_t seed);
+  TelemetryLane(Telemetry& owner, std::uint64_t seed,
+                std::shared_ptr<RequestSeries::Budget> budget);
 
   // Somebody may want records: what a record alone needs is worth the finding out.
   bool wants_records() const;

@@ -29,10 +29,15 @@ RequestTrace Sampled() {
 const WallTime kNow = FromUnixSeconds(1'800'000'000);
 constexpr const char* kShop = "spiffe://example.org/shop";
 
+std::shared_ptr<RequestSeries::Budget> NewBudget() {
+  return std::make_shared<RequestSeries::Budget>();
+}
+
 }  // namespace
 
 TEST_CASE("requests of all workers are summed by peer, route and class") {
-  RequestSeries one, two;
+  const auto budget = NewBudget();
+  RequestSeries one(budget), two(budget);
   one.Observe({Direction::kInbound, "web", kShop, "read"}, 200, 3ms, {}, kNow);
   two.Observe({Direction::kInbound, "web", kShop, "read"}, 204, 30ms, {}, kNow);
   two.Observe({Direction::kInbound, "web", kShop, "read"}, 503, 1min, {}, kNow);
@@ -55,7 +60,7 @@ TEST_CASE("requests of all workers are summed by peer, route and class") {
 }
 
 TEST_CASE("attack 46: a million peers and routes make no more series than the bound") {
-  RequestSeries series;
+  RequestSeries series(NewBudget());
   for (int i = 0; i < 1'000'000; ++i) {
     const std::string peer = fmt::format("spiffe://example.org/p/{}", i);
     series.Observe({Direction::kInbound, "web", peer, ""}, 200, 1ms, {}, kNow);
@@ -76,8 +81,28 @@ TEST_CASE("attack 46: a million peers and routes make no more series than the bo
       R"(signet_proxy_peer_requests_total{direction="inbound",listener="web",peer="spiffe://example.org/p/7",route="",class="2xx"} 2)"));
 }
 
+TEST_CASE("attack 46: workers that see different peers make no more series together") {
+  const auto budget = NewBudget();
+  RequestSeries one(budget), two(budget);
+  for (int i = 0; i < 1000; ++i)
+    for (RequestSeries* each : {&one, &two}) {
+      const std::string peer =
+          fmt::format("spiffe://example.org/{}/{}", each == &one ? "one" : "two", i);
+      each->Observe({Direction::kInbound, "web", peer, ""}, 200, 1ms, {}, kNow);
+      each->SeePeer(peer, kNow);
+    }
+  const std::string text = RequestSeries::Text({&one, &two}, false);
+  CHECK(Lines(text) <
+        (RequestSeries::kMaxSeries + 1) * (kBuckets + 3) + RequestSeries::kMaxPeers + 16);
+  // What one of them shows already costs nothing more at the other.
+  two.Observe({Direction::kInbound, "web", "spiffe://example.org/one/0", ""}, 200, 1ms, {}, kNow);
+  CHECK(Has(
+      RequestSeries::Text({&one, &two}, false),
+      R"(signet_proxy_peer_requests_total{direction="inbound",listener="web",peer="spiffe://example.org/one/0",route="",class="2xx"} 2)"));
+}
+
 TEST_CASE("attack 46: listeners beyond the room for their own \"other\" share one") {
-  RequestSeries series;
+  RequestSeries series(NewBudget());
   for (int i = 0; i < 1000; ++i)
     for (int peer = 0; peer < 2; ++peer)
       series.Observe({Direction::kInbound, fmt::format("l{}", i), fmt::format("p{}", peer), ""},
@@ -87,7 +112,7 @@ TEST_CASE("attack 46: listeners beyond the room for their own \"other\" share on
 }
 
 TEST_CASE("who asks for OpenMetrics gets examples of sampled traces, others do not") {
-  RequestSeries series;
+  RequestSeries series(NewBudget());
   series.Observe({Direction::kInbound, "web", kShop, ""}, 200, 3ms, Sampled(), kNow);
   RequestTrace unsampled = Sampled();
   unsampled.sampled = false;
@@ -104,7 +129,8 @@ TEST_CASE("who asks for OpenMetrics gets examples of sampled traces, others do n
 }
 
 TEST_CASE("when peers' SVIDs end is told") {
-  RequestSeries one, two;
+  const auto budget = NewBudget();
+  RequestSeries one(budget), two(budget);
   one.SeePeer(kShop, kNow);
   two.SeePeer(kShop, kNow + 10s);
   one.SeePeer("spiffe://example.org/db", kNow);
