@@ -118,9 +118,13 @@ ConfigMap ConfigMap::Parse(std::string_view text, std::string name, ConfigProble
   try {  // yaml-cpp throws
     const std::string whole(text);
     state->node = YAML::Load(whole);
-    if (const int line = SecondDocument(whole); line > 0)
-      problems->Add({state->file, line, "more than one document in the file",
-                     "remove what follows the line \"---\""});
+    if (const int line = SecondDocument(whole); line > 0) {
+      const bool marked = whole.starts_with("---") || whole.find("\n---") != std::string::npos;
+      problems->Add({state->file, line,
+                     marked ? "more than one document in the file"
+                            : "not valid YAML: what stands here belongs to nothing before it",
+                     marked ? "remove what follows the line \"---\"" : "key: value, a line each"});
+    }
   } catch (const YAML::Exception& e) {
     problems->Add(
         {state->file, e.mark.is_null() ? 0 : e.mark.line + 1, "not valid YAML: " + e.msg, {}});

@@ -265,8 +265,9 @@ void SyncHub::MarkAll() {
 }
 
 void SyncHub::JudgeAll(SteadyTime now, bool all) {
+  const WallTime wall = clock_.Now();
   for (const auto& session : All())
-    if (session->IsDue(now) || all) Judge(session);
+    if (session->IsDue(now) || all || wall >= session->caller().valid_until) Judge(session);
 }
 
 void SyncHub::Judge(const std::shared_ptr<SyncSession>& session) {

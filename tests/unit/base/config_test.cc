@@ -116,6 +116,12 @@ TEST_CASE("attack 25: text that is no document ends as a problem, not in a searc
   }
 }
 
+TEST_CASE("who wrote no second document is not told to remove one") {
+  ConfigProblems problems;
+  Parse(", a\n", &problems);
+  CHECK_THAT(Sole(problems).message, Catch::Contains("not valid YAML"));
+}
+
 TEST_CASE("a file of more than one document is a problem, since only the first would count") {
   ConfigProblems problems;
   Parse("a: 1\n---\nb: 2\n", &problems);
