@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "net/grpc/rpc_wire.h"
+#include "net/http2_callbacks.h"
 
 namespace signet::net {
 namespace {
@@ -26,6 +27,8 @@ constexpr std::size_t kAnswersAhead = 64 * 1024;
 // Clients refuse responses with more than 8 KiB of fields, and nghttp2 sends none with more than
 // 64: details that leave no room for the message are left out.
 constexpr std::size_t kMostDetails = 1200;
+
+using Callbacks = Http2Callbacks<RpcSession>;
 
 constexpr int kResourceExhausted = 8, kUnimplemented = 12, kInternal = 13;
 
@@ -236,59 +239,6 @@ void RpcStream::Consume(std::size_t bytes) {
   session_->on_output_();
 }
 
-// ---- nghttp2's callbacks
-
-struct RpcCallbacks {
-  static RpcSession& Of(void* data) { return *static_cast<RpcSession*>(data); }
-  static std::string_view Text(const std::uint8_t* bytes, std::size_t count) {
-    return {reinterpret_cast<const char*>(bytes), count};
-  }
-
-  static int BeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    return Of(data).OnBeginHeaders(frame->hd.stream_id);
-  }
-  static int Field(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
-                   std::size_t name_bytes, const std::uint8_t* value, std::size_t value_bytes,
-                   std::uint8_t, void* data) {
-    return Of(data).OnField(frame->hd.stream_id, Text(name, name_bytes), Text(value, value_bytes));
-  }
-  static int Frame(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    return Of(data).OnFrame(frame);
-  }
-  static int InvalidFrame(nghttp2_session*, const nghttp2_frame*, int, void* data) {
-    Of(data).Charge();
-    return 0;
-  }
-  static int Chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
-                   std::size_t count, void* data) {
-    return Of(data).OnChunk(id, Text(bytes, count));
-  }
-  static int Close(nghttp2_session*, std::int32_t id, std::uint32_t, void* data) {
-    return Of(data).OnClose(id);
-  }
-  static int Sent(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    Of(data).OnFrameSent(frame);
-    return 0;
-  }
-  static ssize_t Read(nghttp2_session*, std::int32_t id, std::uint8_t* buffer, std::size_t length,
-                      std::uint32_t* flags, nghttp2_data_source*, void* data) {
-    return Of(data).ReadOut(id, buffer, length, flags);
-  }
-  static nghttp2_session_callbacks* Make() {
-    nghttp2_session_callbacks* callbacks = nullptr;
-    CHECK_TRUE(nghttp2_session_callbacks_new(&callbacks) == 0);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, BeginHeaders);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, Field);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Frame);
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, InvalidFrame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Close);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Sent);
-    return callbacks;
-  }
-};
-
 // ---- The connection
 
 RpcSession::RpcSession(RpcService& service, std::shared_ptr<const RpcPeer> peer,
@@ -302,16 +252,7 @@ RpcSession::RpcSession(RpcService& service, std::shared_ptr<const RpcPeer> peer,
       on_output_(std::move(on_output)),
       budget_(kBudget, kBudgetPerSecond, loop.now()),
       last_used_(loop.now()) {
-  nghttp2_option* option = nullptr;
-  CHECK_TRUE(nghttp2_option_new(&option) == 0);
-  nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_max_outbound_ack(option, 100);
-  nghttp2_option_set_no_closed_streams(option, 1);
-  nghttp2_session_callbacks* callbacks = RpcCallbacks::Make();
-  const int made = nghttp2_session_server_new2(&session_, callbacks, this, option);
-  nghttp2_session_callbacks_del(callbacks);
-  nghttp2_option_del(option);
-  CHECK_TRUE(made == 0);
+  session_ = Callbacks::Open(this, true, 0);
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
@@ -341,7 +282,8 @@ std::shared_ptr<RpcStream> RpcSession::Find(std::int32_t id) const {
   return found == streams_.end() ? nullptr : found->second;
 }
 
-int RpcSession::OnBeginHeaders(std::int32_t id) {
+int RpcSession::OnBeginHeaders(std::int32_t id, bool trailers) {
+  if (trailers) return 0;
   streams_.emplace(id, std::make_shared<RpcStream>(*this, id, mailbox_));
   return 0;
 }
@@ -442,7 +384,7 @@ int RpcSession::OnChunk(std::int32_t id, std::string_view data) {
   return 0;
 }
 
-int RpcSession::OnClose(std::int32_t id) {
+int RpcSession::OnClose(std::int32_t id, std::uint32_t) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return 0;
   const auto stream = std::move(found->second);
@@ -471,7 +413,7 @@ void RpcSession::SubmitHead(RpcStream& stream) {
   stream.answered_ = true;
   const std::array fields = {Field(":status", "200"), Field("content-type", "application/grpc")};
   nghttp2_data_provider body{};
-  body.read_callback = RpcCallbacks::Read;
+  body.read_callback = Callbacks::Read;
   nghttp2_submit_response(session_, stream.id_, fields.data(), fields.size(), &body);
   on_output_();
 }
@@ -491,16 +433,15 @@ void RpcSession::Resume(RpcStream& stream) {
   on_output_();
 }
 
-long RpcSession::ReadOut(std::int32_t id, std::uint8_t* buffer, std::size_t length,
-                         std::uint32_t* flags) {
+long RpcSession::ReadPending(std::int32_t id, std::span<std::uint8_t> out, std::uint32_t* flags) {
   const auto stream = Find(id);
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  const std::size_t count = std::min(length, stream->waiting());
+  const std::size_t count = std::min(out.size(), stream->waiting());
   if (count == 0 && !stream->status_) {
     stream->deferred_ = true;
     return NGHTTP2_ERR_DEFERRED;
   }
-  std::copy_n(stream->out_.data() + stream->out_at_, count, buffer);
+  std::copy_n(stream->out_.data() + stream->out_at_, count, out.data());
   stream->out_at_ += count;
   unsent_ -= count;
   if (stream->waiting() == 0) {
@@ -535,7 +476,7 @@ void RpcSession::Produce(std::size_t most, std::string* out) {
     const ssize_t count = nghttp2_session_mem_send(session_, &data);
     if (count < 0) return EndAll();
     if (count == 0) break;
-    out->append(RpcCallbacks::Text(data, static_cast<std::size_t>(count)));
+    out->append(Callbacks::Text(data, static_cast<std::size_t>(count)));
   }
   for (const auto& stream : std::exchange(sent_, {})) {
     if (stream->waiting() > 0) continue;  // it is told after that

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -27,6 +28,9 @@
 struct nghttp2_session;
 
 namespace signet::net {
+
+template <class Session>
+struct Http2Callbacks;
 
 struct RpcLimits {
   std::size_t message_bytes = std::size_t{16} << 20;  // of one request message
@@ -59,7 +63,7 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
 
  private:
   friend class RpcSession;
-  friend struct RpcCallbacks;
+  friend struct Http2Callbacks<RpcSession>;
   // The request's fields, until the head is whole.
   struct Head {
     std::string method, path, content_type, encoding, timeout;
@@ -138,14 +142,14 @@ class RpcSession {
 
  private:
   friend class RpcStream;
-  friend struct RpcCallbacks;
+  friend struct Http2Callbacks<RpcSession>;
 
-  int OnBeginHeaders(std::int32_t id);
+  int OnBeginHeaders(std::int32_t id, bool trailers);
   int OnField(std::int32_t id, std::string_view name, std::string_view value);
   int OnFrame(const void* frame);
   int OnChunk(std::int32_t id, std::string_view data);
-  int OnClose(std::int32_t id);
-  long ReadOut(std::int32_t id, std::uint8_t* buffer, std::size_t length, std::uint32_t* flags);
+  int OnClose(std::int32_t id, std::uint32_t error);
+  long ReadPending(std::int32_t id, std::span<std::uint8_t> out, std::uint32_t* flags);
   void OnFrameSent(const void* frame);
 
   void Begin(RpcStream& stream);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "net/http2_callbacks.h"
 #include "proxy/http/field_rules.h"
 #include "proxy/http/syntax.h"
 
@@ -30,9 +31,7 @@ bool AreGoodTrailers(const Http2Stream& stream) {
   return true;
 }
 
-std::string_view Text(const std::uint8_t* bytes, std::size_t count) {
-  return {reinterpret_cast<const char*>(bytes), count};
-}
+using Callbacks = net::Http2Callbacks<Http2Session>;
 
 }  // namespace
 
@@ -79,56 +78,6 @@ int Http2FieldBlock::With(
   return use(list.data(), list.size());
 }
 
-// ---- nghttp2's callbacks
-
-struct Http2Callbacks {
-  static Http2Session& Of(void* data) { return *static_cast<Http2Session*>(data); }
-
-  static int BeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
-    return Of(data).OnBeginHeaders(frame->hd.stream_id, frame->headers.cat == NGHTTP2_HCAT_HEADERS);
-  }
-  static int Field(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
-                   std::size_t name_bytes, const std::uint8_t* value, std::size_t value_bytes,
-                   std::uint8_t, void* data) {
-    return Of(data).OnField(frame->hd.stream_id, Text(name, name_bytes), Text(value, value_bytes));
-  }
-  static int Frame(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    return Of(data).OnFrame(frame);
-  }
-  static int InvalidFrame(nghttp2_session*, const nghttp2_frame*, int, void* data) {
-    Of(data).Charge();
-    return 0;
-  }
-  static int Chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
-                   std::size_t count, void* data) {
-    return Of(data).OnChunk(id, Text(bytes, count));
-  }
-  static int Close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* data) {
-    return Of(data).OnClose(id, error);
-  }
-  static int Sent(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    Of(data).OnFrameSent(frame);
-    return 0;
-  }
-  static ssize_t Read(nghttp2_session*, std::int32_t id, std::uint8_t* buffer, std::size_t length,
-                      std::uint32_t* flags, nghttp2_data_source*, void* data) {
-    return Of(data).ReadPending(id, {buffer, length}, flags);
-  }
-  static nghttp2_session_callbacks* Make() {
-    nghttp2_session_callbacks* callbacks = nullptr;
-    CHECK_TRUE(nghttp2_session_callbacks_new(&callbacks) == 0);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, BeginHeaders);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, Field);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Frame);
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, InvalidFrame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Close);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Sent);
-    return callbacks;
-  }
-};
-
 Http2Session::Http2Session(Role role, OutputBuffer& out, const HttpSettings& settings, Now now)
     : role_(role),
       out_(out),
@@ -141,19 +90,7 @@ Http2Session::Http2Session(Role role, OutputBuffer& out, const HttpSettings& set
 Http2Session::~Http2Session() { nghttp2_session_del(session_); }
 
 void Http2Session::Start() {
-  nghttp2_option* option = nullptr;
-  CHECK_TRUE(nghttp2_option_new(&option) == 0);
-  nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_max_outbound_ack(option, 100);
-  nghttp2_option_set_no_closed_streams(option, 1);
-  nghttp2_option_set_max_send_header_block_length(option, 2 * settings_.message.head_bytes);
-  nghttp2_session_callbacks* callbacks = Http2Callbacks::Make();
-  const int made = role_ == Role::kServer
-                       ? nghttp2_session_server_new2(&session_, callbacks, this, option)
-                       : nghttp2_session_client_new2(&session_, callbacks, this, option);
-  nghttp2_session_callbacks_del(callbacks);
-  nghttp2_option_del(option);
-  CHECK_TRUE(made == 0);
+  session_ = Callbacks::Open(this, role_ == Role::kServer, 2 * settings_.message.head_bytes);
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings_.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
@@ -166,7 +103,7 @@ void Http2Session::Start() {
 }
 
 const void* Http2Session::PendingBody() {
-  static constexpr nghttp2_data_provider kProvider{{0}, Http2Callbacks::Read};
+  static constexpr nghttp2_data_provider kProvider{{0}, Callbacks::Read};
   return &kProvider;
 }
 
@@ -353,7 +290,7 @@ void Http2Session::ProduceFrames() {
     const ssize_t count = nghttp2_session_mem_send(session_, &data);
     if (count < 0) return FailAll(StreamFault::kProtocol);
     if (count == 0) break;
-    out_.tail().append(Text(data, static_cast<std::size_t>(count)));
+    out_.tail().append(Callbacks::Text(data, static_cast<std::size_t>(count)));
   }
   if (full_ > 0) TellDrained();
 }

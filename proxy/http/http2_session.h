@@ -21,7 +21,11 @@
 #include "proxy/http/message_stream.h"
 
 struct nghttp2_session;
-struct nghttp2_session_callbacks;
+
+namespace signet::net {
+template <class Session>
+struct Http2Callbacks;
+}  // namespace signet::net
 
 namespace signet::proxy {
 
@@ -100,7 +104,7 @@ class Http2Session {
   const HttpSettings& settings() const { return settings_; }
 
  private:
-  friend struct Http2Callbacks;
+  friend struct net::Http2Callbacks<Http2Session>;
   static constexpr std::size_t kConnectionWaiting = 1U << 20;  // of all streams together
 
   int OnBeginHeaders(std::int32_t id, bool trailers);
