@@ -179,6 +179,7 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
   const std::string_view key = RulesKey(direction);
   if (direction == Direction::kInbound && !passes_tls)
     listener.proxy_protocol = ReadProxyProtocol(map, listener.protocol);
+  listener.max_connection_age = map.Duration("max_connection_age", 0s, 1s, 24h * 365);
   listener.policy_place = fmt::format("{}:{}", map.file(), map.Line(key));
   if (passes_tls)
     ReadPassthrough(map, &listener);

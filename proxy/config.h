@@ -38,6 +38,9 @@ struct ListenerConfig {
   bool proxy_protocol = false;  // inbound TCP: the backend is sent a PROXY protocol header first
   std::string policy_place;     // "proxy.yaml:12": where the rules are, or would be
 
+  // How long a connection with mutual TLS (passed on TLS: any) is carried; zero: without limit.
+  Duration max_connection_age{0};
+
   bool has_forward() const { return !forward.host.empty(); }
 };
 

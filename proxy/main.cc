@@ -31,6 +31,7 @@ Example (proxy.yaml):
           id: spiffe://example.org/shop
           methods: [GET, HEAD]   # with http and grpc: methods and paths
           paths: [/catalogue/*]
+      max_connection_age: 1h     # HTTP finishes first; without it, none
   outbound:                      # local plain callers -> a peer that must prove who it is
     - name: orders
       listen: 127.0.0.1:9000

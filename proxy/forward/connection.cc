@@ -91,7 +91,7 @@ void Connection::ArmRelayTimer() {
   if (!service_)
     until = std::min(until, active_at_ + host_.limits().idle - host_.parts().loop.now());
   if (peer_) until = std::min<Duration>(until, PeerEnd() - host_.parts().clock.Now());
-  Arm(until);
+  Arm(std::min(until, age_.Next(Terms(), Moment())));
 }
 
 void Connection::OnTimer() {
@@ -104,6 +104,7 @@ void Connection::OnTimer() {
     case Phase::kRelaying:
       if (peer_ && host_.parts().clock.Now() >= PeerEnd())
         return Cut(Ending::kPeerExpired, "the peer's SVID ended");
+      if (!LookAtAge()) return;
       CountBytes();
       if (!service_ && host_.parts().loop.now() - active_at_ >= host_.limits().idle)
         return Cut(Ending::kIdle, {});
@@ -112,6 +113,41 @@ void Connection::OnTimer() {
     case Phase::kOver:
       return;
   }
+}
+
+// ---- age
+
+ConnectionAge::Moment Connection::Moment() const {
+  return {host_.parts().loop.now(), host_.parts().clock.Now()};
+}
+
+AgeTerms Connection::Terms() const {
+  const ListenerConfig& config = lane_->plan->config;
+  const bool http = service_ && config.protocol != Protocol::kTlsPassthrough;
+  // An application's own connection shows no SVID and goes over no wire; what its requests go out
+  // by has its age of its own (proxy/http/upstream_connection.h).
+  return {http && !inbound() ? Duration(0) : config.max_connection_age, host_.limits().drain, http};
+}
+
+void Connection::BeginAge() {
+  std::optional<WallTime> svid_end;
+  if (peer_) svid_end = peer_->valid_until;
+  age_ = ConnectionAge(Moment(), svid_end, host_.http().dice.Throw());
+}
+
+bool Connection::LookAtAge() {
+  switch (age_.At(Terms(), Moment())) {
+    case ConnectionAge::Due::kNothing:
+      return true;
+    case ConnectionAge::Due::kRetire:
+      age_.Retire(host_.parts().loop.now());
+      service_->Retire();
+      return phase_ != Phase::kOver;
+    case ConnectionAge::Due::kCut:
+      Cut(Ending::kMaxAge, "max_connection_age of its listener");
+      return false;
+  }
+  return true;
 }
 
 // ---- seats
@@ -303,6 +339,7 @@ void Connection::BeginRelay() {
   to_plain_.emplace(*tls_, *plain_, host_.parts().buffers);
   to_tls_.emplace(*plain_, *tls_, host_.parts().buffers);
   CountOpened();
+  BeginAge();
   active_at_ = host_.parts().loop.now();
   ArmRelayTimer();
   Pump();
@@ -315,6 +352,7 @@ void Connection::BeginService() {
   service_ = std::make_unique<HttpService>(host_, static_cast<ServiceOwner&>(*this), stream,
                                            std::move(caller));
   CountOpened();
+  BeginAge();
   ArmRelayTimer();
   service_->Start();
 }
@@ -335,11 +373,14 @@ bool Connection::OnServiceOpening() {
   host_.HandshakeOver(*this);
   if (!TakeSeat()) return false;
   CountOpened();
+  BeginAge();
+  ArmRelayTimer();
   return true;
 }
 
 void Connection::OnServiceEnd(Ending ending, bool orderly, std::string_view detail) {
   if (!orderly) return Cut(ending, detail);
+  if (ending == Ending::kFinished && age_.retired()) ending = Ending::kMaxAge;
   CountBytes();
   lane_->cell->closed[static_cast<std::size_t>(ending)].Add();
   LogEnded(host_.parts().log, Facts(), ending, detail);
@@ -501,60 +542,6 @@ void Connection::End(bool orderly) {
     tls_.reset();
   }
   host_.Remove(*this);
-}
-
-void Connection::Tell(RecordKind kind, std::string_view end, std::string_view detail) {
-  TelemetryLane& telemetry = host_.parts().telemetry;
-  if (!telemetry.wants_records()) return;
-  const ConnectionFacts facts = Facts();
-  const std::string remote = remote_.ToString();
-  Record record;
-  record.figures.kind = kind;
-  record.figures.direction = direction_;
-  record.figures.received = facts.received_bytes;
-  record.figures.sent = facts.sent_bytes;
-  record.figures.duration = facts.duration;
-  record.listener = facts.listener;
-  record.caller = inbound() ? facts.peer : facts.own;
-  record.callee = inbound() ? facts.own : facts.peer;
-  record.remote = remote;
-  record.protocol = ProtocolName(lane_->plan->config.protocol);
-  record.end = end;
-  record.detail = detail;
-  telemetry.ConnectionEnded(record);
-}
-
-LiveConnection Connection::Describe() const {
-  ConnectionFacts facts = Facts();
-  LiveConnection live;
-  live.direction = direction_;
-  live.listener = facts.listener;
-  live.phase = phase_ == Phase::kRelaying     ? "carrying"
-               : phase_ == Phase::kConnecting ? "connecting"
-                                              : "handshaking";
-  live.caller = inbound() ? facts.peer : facts.own;
-  live.callee = inbound() ? facts.own : facts.peer;
-  live.remote = remote_.ToString();
-  live.received = facts.received_bytes;
-  live.sent = facts.sent_bytes;
-  live.age = facts.duration;
-  if (service_) live.requests = service_->requests();
-  return live;
-}
-
-ConnectionFacts Connection::Facts() const {
-  ConnectionFacts facts;
-  facts.direction = direction_;
-  facts.listener = lane_->plan->config.name;
-  facts.remote = &remote_;
-  if (peer_) facts.peer = peer_->name;
-  if (own_) facts.own = own_->id.ToString();
-  if (carries()) {
-    facts.received_bytes = received();
-    facts.sent_bytes = sent();
-  }
-  facts.duration = host_.parts().loop.now() - accepted_at_;
-  return facts;
 }
 
 }  // namespace signet::proxy

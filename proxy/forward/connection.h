@@ -14,6 +14,7 @@
 #include "identity/svid/denial.h"
 #include "net/event_loop.h"
 #include "proxy/forward/admission.h"
+#include "proxy/forward/connection_age.h"
 #include "proxy/forward/flow.h"
 #include "proxy/forward/handshake_queue.h"
 #include "proxy/forward/plan.h"
@@ -204,6 +205,12 @@ class Connection : private ServiceOwner {
   Duration PeerGrace() const {
     return phase_ == Phase::kRelaying ? host_.limits().expiry_grace : Duration(0);
   }
+  // What max_connection_age and the like come to for what is carried here.
+  AgeTerms Terms() const;
+  ConnectionAge::Moment Moment() const;
+  void BeginAge();
+  // False when it ended by its age.
+  bool LookAtAge();
   void StepHandshake();
   void FailHandshake();
   void FinishHandshake();
@@ -238,6 +245,7 @@ class Connection : private ServiceOwner {
   SteadyTime active_at_;  // when a byte last moved
   Phase phase_ = Phase::kAccepted;
   bool opened_ = false;  // it carries, or did
+  ConnectionAge age_;    // since it carries
   net::EventLoop::TimerId timer_ = 0;
   Admission::Seat seat_;
   Admission::PeerSeat peer_seat_;

@@ -23,6 +23,9 @@ class Service {
   virtual void DecideAgain() = 0;
   // Takes up what the last turn's budget cut short (ServiceOwner::RequeueService).
   virtual void Continue() {}
+  // Its time is up: where its protocol can say so, it takes nothing new, and does not surprise who
+  // is about to ask.
+  virtual void Retire() = 0;
   // Finish what is in progress and take nothing new.
   virtual void BeginDrain() = 0;
   // Everything in progress ends with the connection.

@@ -26,6 +26,8 @@ class Http1Server final : public Codec, private ServerStream {
   void OnOutput() override;
   Waiting waiting() const override;
   void BeginDrain() override;
+  // The next answer says `Connection: close`.
+  void Retire() override { draining_ = true; }
   // 408 if a head had begun.
   void OnTimeout() override;
   bool broken_off() const override { return broken_off_; }

@@ -124,7 +124,7 @@ void Http2Server::OnTimeout() { Terminate(NGHTTP2_NO_ERROR); }
 
 // RFC 9113, 6.8: first that the end is near, then, when a round trip has passed, where it is.
 void Http2Server::BeginDrain() {
-  if (dead()) return;
+  if (dead() || draining()) return;
   nghttp2_submit_shutdown_notice(session());
   nghttp2_submit_ping(session(), NGHTTP2_FLAG_NONE, nullptr);
   Draining();

@@ -90,6 +90,7 @@ class Http2Session {
   void Terminate(std::uint32_t error);
   // The next answer to a ping ends the taking of streams.
   void Draining() { draining_ = true; }
+  bool draining() const { return draining_; }
   // What nghttp2 asks for the bytes of Queue(): an nghttp2_data_provider.
   static const void* PendingBody();
   void Charge(double cost = 1);

@@ -65,6 +65,7 @@ void HttpService::Speak(bool http2) {
   else
     codec_ = std::make_unique<Http1Server>(link_.out(), handler, host_.limits().http.message);
   link_.Use(*codec_);
+  if (retired_) codec_->Retire();
 }
 
 // ---- requests
@@ -265,7 +266,8 @@ Duration HttpService::Allowed(Waiting waiting) const {
   const HttpSettings& http = host_.limits().http;
   switch (waiting) {
     case Waiting::kIdle:
-      return http.keep_alive;
+      // A retired one is closed in order before its grace is over.
+      return retired_ ? std::min(http.keep_alive, host_.limits().drain / 2) : http.keep_alive;
     case Waiting::kHead:
       return http.header_timeout;
     case Waiting::kStream:
@@ -327,6 +329,15 @@ void HttpService::DecideAgain() {
   std::vector<Exchange*> each;
   for (const auto& exchange : exchanges_) each.push_back(exchange.get());
   for (Exchange* exchange : each) exchange->DecideAgain();
+}
+
+void HttpService::Retire() {
+  const Turns::Scope turn(shared().turns);
+  retired_ = true;
+  if (!codec_) return;  // as soon as it is known what is spoken
+  codec_->Retire();
+  link_.Wake();
+  if (!lingers_) Arm(std::min(kLook, Allowed(waiting_)));
 }
 
 void HttpService::BeginDrain() {

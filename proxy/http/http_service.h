@@ -38,6 +38,7 @@ class HttpService final : public Service,
   void Start() override;
   void OnReady(std::uint32_t events) override { link_.OnReady(events); }
   void DecideAgain() override;
+  void Retire() override;
   void BeginDrain() override;
   void Abandon() override;
   std::uint64_t received() const override { return link_.received(); }
@@ -109,6 +110,7 @@ class HttpService final : public Service,
   SteadyTime waiting_since_;
   bool lingers_ = false;
   bool ended_early_ = false;
+  bool retired_ = false;
   bool over_ = false;
 };
 

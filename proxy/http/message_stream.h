@@ -138,6 +138,8 @@ class Codec {
   virtual void OnTimeout() = 0;
   // Takes no new requests: says so where the protocol can.
   virtual void BeginDrain() = 0;
+  // The same, without closing what may be about to carry a request.
+  virtual void Retire() { BeginDrain(); }
 };
 
 }  // namespace signet::proxy

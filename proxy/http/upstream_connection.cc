@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "proxy/http/http1_client.h"
+#include "proxy/http/http_shared.h"
 
 namespace signet::proxy {
 namespace {
@@ -157,6 +158,7 @@ void UpstreamConnection::FinishHandshake() {
 void UpstreamConnection::Open(ByteStream& stream, bool http2) {
   host_.parts().loop.Cancel(timer_);
   phase_ = Phase::kOpen;
+  if (peer_) age_ = ConnectionAge(Moment(), peer_->valid_until, host_.http().dice.Throw());
   link_.emplace(turns_, stream, static_cast<LinkOwner&>(*this), Link::Role::kClient);
   codec_ = pool_.MakeCodec(link_->out(), *this, {http2, tls()});
   codec_->set_peer(peer_);
@@ -181,6 +183,21 @@ void UpstreamConnection::DecideAgain() {
     return Cut(fmt::format("{} is revoked (denial {})", denial->subject, denial->id));
   const mesh::Decision decision = lane().plan->config.policy.DecideConnection(peer_->id);
   if (!decision.allowed()) Cut(decision.Reason(&peer_->id));
+}
+
+void UpstreamConnection::LookAtAge() {
+  if (phase_ != Phase::kOpen || !tls()) return;
+  const AgeTerms terms{lane().plan->config.max_connection_age, host_.limits().drain, true};
+  switch (age_.At(terms, Moment())) {
+    case ConnectionAge::Due::kNothing:
+      return;
+    case ConnectionAge::Due::kRetire:
+      age_.Retire(host_.parts().loop.now());
+      codec_->BeginDrain();
+      return link_->Wake();
+    case ConnectionAge::Due::kCut:
+      return Cut("max_connection_age of its listener");
+  }
 }
 
 void UpstreamConnection::Cut(std::string_view why) {

@@ -7,6 +7,7 @@
 #include <list>
 #include <optional>
 
+#include "proxy/forward/connection_age.h"
 #include "proxy/http/link.h"
 #include "proxy/http/upstream_pool.h"
 
@@ -31,6 +32,8 @@ class UpstreamConnection final : public Mortal,
   SteadyTime idle_since() const { return idle_since_; }
   // Cuts it when its peer is no longer trusted or expected, or its SVID ended.
   void DecideAgain();
+  // Lets it finish, or cuts it, when it has been carried as long as it may.
+  void LookAtAge();
   void Cut(std::string_view why);
   // For an idle one.
   void Close();
@@ -58,6 +61,9 @@ class UpstreamConnection final : public Mortal,
   void Fail(RequestEnd end, std::string why);
   void End(bool orderly, const UpstreamFailure* failure);
   const Lane& lane() const { return *group_->lane; }
+  ConnectionAge::Moment Moment() const {
+    return {host_.parts().loop.now(), host_.parts().clock.Now()};
+  }
   bool tls() const { return lane().plan->config.direction == Direction::kOutbound; }
 
   UpstreamPool& pool_;
@@ -75,6 +81,7 @@ class UpstreamConnection final : public Mortal,
   std::optional<Link> link_;
   std::unique_ptr<ClientCodec> codec_;
   VerifiedPeerPtr peer_;
+  ConnectionAge age_;  // since it is open
   bool used_ = false;
   SteadyTime idle_since_;
 };

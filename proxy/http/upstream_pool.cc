@@ -136,6 +136,12 @@ void UpstreamPool::DecideAgain() {
   for (UpstreamConnection* connection : each) connection->DecideAgain();
 }
 
+void UpstreamPool::LookAtAges() {
+  std::vector<UpstreamConnection*> each;
+  for (const auto& connection : all_) each.push_back(connection.get());
+  for (UpstreamConnection* connection : each) connection->LookAtAge();
+}
+
 void UpstreamPool::CutAll() {
   const Turns::Scope turn(turns_);
   while (!all_.empty()) all_.front()->Cut("the proxy is shutting down");
@@ -150,6 +156,7 @@ void UpstreamPool::Sweep() {
   const SteadyTime now = host_.parts().loop.now();
   DecideAgain();  // an SVID may have ended
   const Turns::Scope turn(turns_);
+  LookAtAges();
   for (auto& [key, group] : groups_) {
     const std::vector<UpstreamConnection*> idle = group->idle;
     for (UpstreamConnection* connection : idle)

@@ -66,6 +66,7 @@ class UpstreamPool {
   void OnOver(UpstreamConnection& connection, const UpstreamFailure* failure);
   void Serve(UpstreamGroup& group, UpstreamConnection& connection);
   void OpenFor(const UpstreamGroupPtr& group);
+  void LookAtAges();
   void Sweep();
   void ArmSweep();
 

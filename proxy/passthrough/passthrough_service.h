@@ -24,7 +24,9 @@ class PassthroughService final : public Service, private net::EventHandler {
   void OnReady(std::uint32_t events) override;
   void Continue() override;
   void DecideAgain() override;
-  void BeginDrain() override {}  // what it carries says itself when it is over
+  // What it carries says itself when it is over.
+  void Retire() override {}
+  void BeginDrain() override {}
   void Abandon() override;
   std::uint64_t received() const override { return to_target_ ? to_target_->bytes() : 0; }
   std::uint64_t sent() const override { return to_caller_ ? to_caller_->bytes() : 0; }

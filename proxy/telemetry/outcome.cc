@@ -56,8 +56,9 @@ Refusal RefusalOf(const Reason& reason) {
 
 std::string_view EndingName(Ending ending) {
   static constexpr std::string_view kNames[kEndingCount] = {
-      "finished",      "reset",   "idle",          "peer_expired",     "policy_changed",
-      "trust_changed", "revoked", "identity_lost", "listener_removed", "drained"};
+      "finished",         "reset",         "idle",    "peer_expired",
+      "policy_changed",   "trust_changed", "revoked", "identity_lost",
+      "listener_removed", "max_age",       "drained"};
   return kNames[static_cast<std::size_t>(ending)];
 }
 

@@ -50,9 +50,10 @@ enum class Ending {
   kRevoked,          // the peer's identity or certificate is denied
   kIdentityLost,     // this proxy's own identity was withdrawn
   kListenerRemoved,  // its listener is no longer configured
+  kMaxAge,           // max_connection_age was over, or the peer's SVID about to end
   kDrained,          // still open when the time to drain was over
 };
-inline constexpr std::size_t kEndingCount = 10;
+inline constexpr std::size_t kEndingCount = 11;
 std::string_view EndingName(Ending ending);
 
 }  // namespace signet::proxy

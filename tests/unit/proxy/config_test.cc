@@ -173,6 +173,18 @@ TEST_CASE("a listener speaks tcp unless it says http or grpc, and upstream as fi
   CHECK(Says(inbound(", upstream_protocol: http2"), "set protocol: http or grpc"));
 }
 
+TEST_CASE("a listener's connections have no maximum age unless one is set, of a second at least") {
+  Files files;
+  const auto load = [&](const std::string& more) {
+    return files.Load("inbound: [{name: web, listen: '127.0.0.1:0', forward: '127.0.0.1:80'" +
+                      more + "}]");
+  };
+  CHECK(load("").config->listeners[0].max_connection_age == Duration(0));
+  CHECK(load(", max_connection_age: 1h").config->listeners[0].max_connection_age == 1h);
+  CHECK(Says(load(", max_connection_age: 0s"), "max_connection_age"));
+  CHECK(Says(load(", max_connection_age: soon"), "max_connection_age"));
+}
+
 TEST_CASE("the example in the repository is valid") {
   ConfigProblems problems;
   const auto config = LoadConfig(SIGNET_SOURCE "/examples/proxy.yaml", {}, &problems);
