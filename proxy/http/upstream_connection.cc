@@ -5,7 +5,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "base/check.h"
 #include "proxy/http/http1_client.h"
@@ -58,6 +60,7 @@ bool UpstreamConnection::TryNextTarget() {
   const auto& targets = lane().plan->targets;
   const net::SocketAddress& target = targets[group_->lane->next_target++ % targets.size()];
   ++targets_tried_;
+  target_ = target;
   UniqueFd socket(::socket(target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const auto failed = [&] {
     connect_failure_ = ErrnoText(errno);
@@ -172,7 +175,8 @@ void UpstreamConnection::Open(ByteStream& stream, bool http2) {
 void UpstreamConnection::DecideAgain() {
   if (phase_ == Phase::kOver) return;
   if (lane().removed) return Cut("its listener is no longer configured");
-  if (!tls()) return;
+  if (phase_ == Phase::kOpen && LeadsElsewhere()) LetFinish();
+  if (!tls() || phase_ == Phase::kOver) return;
   if (!host_.identity()) return Cut("this proxy's identity is gone");
   if (!peer_) return;  // not proven yet
   const WallTime now = host_.parts().clock.Now();
@@ -185,6 +189,18 @@ void UpstreamConnection::DecideAgain() {
   if (!decision.allowed()) Cut(decision.Reason(&peer_->id));
 }
 
+bool UpstreamConnection::LeadsElsewhere() const {
+  return std::ranges::none_of(lane().plan->targets, [&](const net::SocketAddress& target) {
+    return target.length == target_.length &&
+           std::memcmp(&target.storage, &target_.storage, target.length) == 0;
+  });
+}
+
+void UpstreamConnection::LetFinish() {
+  codec_->BeginDrain();
+  link_->Wake();
+}
+
 void UpstreamConnection::LookAtAge() {
   if (phase_ != Phase::kOpen || !tls()) return;
   const AgeTerms terms{lane().plan->config.max_connection_age, host_.limits().drain, true};
@@ -193,8 +209,7 @@ void UpstreamConnection::LookAtAge() {
       return;
     case ConnectionAge::Due::kRetire:
       age_.Retire(host_.parts().loop.now());
-      codec_->BeginDrain();
-      return link_->Wake();
+      return LetFinish();
     case ConnectionAge::Due::kCut:
       return Cut("max_connection_age of its listener");
   }

@@ -30,7 +30,8 @@ class UpstreamConnection final : public Mortal,
   void MarkUsed() { used_ = true; }
   UpstreamGroup& group() { return *group_; }
   SteadyTime idle_since() const { return idle_since_; }
-  // Cuts it when its peer is no longer trusted or expected, or its SVID ended.
+  // Cuts it when its peer is no longer trusted or expected, or its SVID ended. Where it leads is no
+  // longer where requests go: it takes no more.
   void DecideAgain();
   // Lets it finish, or cuts it, when it has been carried as long as it may.
   void LookAtAge();
@@ -54,6 +55,8 @@ class UpstreamConnection final : public Mortal,
   void ConnectNext();
   void OnConnectEvents(std::uint32_t events);
   void OnConnected(std::uint32_t events);
+  bool LeadsElsewhere() const;
+  void LetFinish();
   void StepHandshake();
   void FinishHandshake();
   void Open(ByteStream& stream, bool http2);
@@ -73,7 +76,8 @@ class UpstreamConnection final : public Mortal,
   Phase phase_ = Phase::kConnecting;
   net::EventLoop::TimerId timer_ = 0;
   UniqueFd connecting_;
-  int fd_ = -1;  // watched
+  net::SocketAddress target_;  // connecting or connected to
+  int fd_ = -1;                // watched
   std::size_t targets_tried_ = 0;
   std::string connect_failure_ = "it has no address";
   std::optional<PlainStream> plain_;

@@ -383,6 +383,26 @@ TEST_CASE("attack 24: a change of rules ends requests in progress and in the poo
   CHECK(World::Eventually([&] { return Ended(world, "cut") == 1; }));
 }
 
+TEST_CASE(
+    "a reload that forwards elsewhere counts for the next request, pooled connections or not") {
+  ScriptedBackend first("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst");
+  ScriptedBackend second("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
+  World world(HttpInboundYaml(first.address(), "{id: 'spiffe://example.org/*'}"));
+  world.Become(kWeb);
+  StreamClient caller = world.CallAs(kShop);
+  MessageReader reader(caller);
+  for (ScriptedBackend* backend : {&first, &second, &first}) {
+    REQUIRE(world.proxy->Apply(
+        world.Read(HttpInboundYaml(backend->address(), "{id: 'spiffe://example.org/*'}"))));
+    for (int i = 0; i < 2; ++i) {
+      REQUIRE(caller.Send(Get()));
+      const auto answer = reader.Next();
+      REQUIRE(answer);
+      CHECK(answer->body == (backend == &first ? "first" : "second"));
+    }
+  }
+}
+
 TEST_CASE("a drain lets the request in progress finish and closes idle connections") {
   std::promise<void> may_answer;
   auto gate = may_answer.get_future().share();
