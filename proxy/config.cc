@@ -174,6 +174,10 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
     listener.forward = ReadAddress(map, "forward", "an address such as 127.0.0.1:8080");
   if (!listener.forward.host.empty() && !listener.forward.is_unix && listener.forward.port == 0)
     map.Problem("forward", "'forward' has no port to connect to", "host:port");
+  if (!IsHttp(listener.protocol) && listener.has_forward() &&
+      listener.forward.ToString() == listener.listen.ToString())
+    map.Problem("forward", fmt::format("listener '{}' forwards to itself", listener.name),
+                "the address of what it stands before");
   if (direction == Direction::kOutbound)
     CheckPlainSide(map, listener, map.Bool("unsafe_listen", false));
   const std::string_view key = RulesKey(direction);

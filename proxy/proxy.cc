@@ -11,6 +11,7 @@
 #include "base/open_metrics.h"
 #include "net/passed_sockets.h"
 #include "proxy/admin/admin_json.h"
+#include "proxy/forward/forward_loops.h"
 #include "proxy/telemetry/otlp/span_exporter.h"
 
 namespace signet::proxy {
@@ -67,11 +68,12 @@ Result<std::unique_ptr<Proxy>> Proxy::Start(std::shared_ptr<const ProxyConfig> c
   if (config->telemetry.makes_spans()) exporter = SpanExporter::Start(config->telemetry);
   SIGNET_TRY(proxy->telemetry_, Telemetry::Start(config->telemetry, workers, std::move(exporter),
                                                  {parts.clock, parts.random}));
+  const std::uint64_t process = parts.random.Below(UINT64_MAX);
   for (std::size_t i = 0; i < workers; ++i) {
     SIGNET_TRY(auto worker,
                Worker::Create({i, workers, parts.clock, parts.log, proxy->admission_,
                                proxy->counters_, parts.random.Below(UINT64_MAX),
-                               proxy->telemetry_->lane(i), parts.accept_with_identity}));
+                               proxy->telemetry_->lane(i), parts.accept_with_identity, process}));
     proxy->workers_.push_back(std::move(worker));
   }
   SIGNET_RETURN_IF_ERROR(proxy->Apply(std::move(config)));
@@ -103,7 +105,7 @@ void Proxy::UnlinkSocketsExcept(const ProxyConfig* kept) const {
 
 Status Proxy::Apply(std::shared_ptr<const ProxyConfig> config) {
   std::vector<ListenerSockets> sockets(workers_.size());
-  std::map<ListenerKey, net::SocketAddress> addresses;
+  ListenAddresses addresses;
   for (const ListenerConfig& listener : config->listeners) {
     const ListenerKey key = KeyOf(listener);
     const ListenerConfig* before = Find(config_.get(), key);
@@ -125,7 +127,7 @@ Status Proxy::Apply(std::shared_ptr<const ProxyConfig> config) {
   for (const std::string& warning : config->warnings) parts_.log.Warn(warning);
   WarnOfFixedSettings(*config);
   telemetry_->Reopen();
-  ApplyPlan(MakePlan(*config), std::move(sockets));
+  ApplyPlan(MakePlan(*config, addresses), std::move(sockets));
   if (config_) UnlinkSocketsExcept(config.get());
   config_ = std::move(config);
   const std::lock_guard lock(mutex_);
@@ -183,7 +185,8 @@ Result<Proxy::Opened> Proxy::OpenUnix(const ListenerConfig& listener) const {
 
 // ---- plans
 
-std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
+std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config,
+                                            const ListenAddresses& addresses) const {
   auto plan = std::make_shared<Plan>();
   std::map<std::string, std::vector<net::SocketAddress>> last;
   if (plan_)
@@ -192,6 +195,7 @@ std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
         last[each.config.forward.ToString()] = each.targets;
       });
   plan->limits = config.limits;
+  std::vector<std::shared_ptr<ListenerPlan>> listeners;
   for (const ListenerConfig& listener : config.listeners) {
     auto each = std::make_shared<ListenerPlan>();
     each->config = listener;
@@ -205,26 +209,54 @@ std::shared_ptr<const Plan> Proxy::MakePlan(const ProxyConfig& config) const {
     each->limiter = LimiterOf(listener, plan_.get());
     each->backends = PlanBackends(listener, resolve);
     each->by_name = PlanServerNames(listener, resolve);
-    plan->listeners.push_back(std::move(each));
+    listeners.push_back(std::move(each));
   }
+  MarkLoops(listeners, addresses);
+  plan->listeners.assign(listeners.begin(), listeners.end());
   return plan;
 }
 
+void Proxy::MarkLoops(const std::vector<std::shared_ptr<ListenerPlan>>& listeners,
+                      const ListenAddresses& addresses) const {
+  std::vector<LoopNode> nodes;
+  std::vector<ListenerPlan*> plans;
+  for (const auto& listener : listeners) {
+    const ListenerKey key = KeyOf(listener->config);
+    const auto listens = addresses.find(key);
+    if (IsHttp(listener->config.protocol) || listens == addresses.end()) continue;
+    LoopNode node{fmt::format("{}/{}", DirectionName(key.first), key.second), listens->second, {}};
+    ForEachTarget(listener, [&](const ListenerPlan& each) {
+      node.targets.insert(node.targets.end(), each.targets.begin(), each.targets.end());
+    });
+    nodes.push_back(std::move(node));
+    plans.push_back(listener.get());
+  }
+  for (auto& [index, loop] : FindForwardLoops(nodes, IsOwnAddressOfHost)) {
+    parts_.log.Error("a listener forwards to itself: its connections are refused",
+                     {{"listener", plans[index]->config.name}, {"way", loop}});
+    plans[index]->loop = loop;
+  }
+}
+
 void Proxy::ApplyPlan(std::shared_ptr<const Plan> plan, std::vector<ListenerSockets> sockets) {
-  std::vector<std::string> unresolved;
-  for (const auto& listener : plan->listeners)
+  std::vector<std::string> unreachable;
+  for (const auto& listener : plan->listeners) {
+    if (!listener->loop.empty())
+      unreachable.push_back(fmt::format("listener '{}' forwards to itself: {}",
+                                        listener->config.name, listener->loop));
     ForEachTarget(listener, [&](const ListenerPlan& each) {
       if (each.targets.empty())
-        unresolved.push_back(fmt::format("listener '{}': {} does not resolve", each.config.name,
-                                         each.config.forward.ToString()));
+        unreachable.push_back(fmt::format("listener '{}': {} does not resolve", each.config.name,
+                                          each.config.forward.ToString()));
     });
+  }
   plan_ = plan;
   std::size_t next = 0;
   OnAllWorkers([&](Worker& worker, Worker::Done done) {
     worker.ApplyPlan(plan, std::move(sockets[next++]), std::move(done));
   });
   const std::lock_guard lock(mutex_);
-  unresolved_ = std::move(unresolved);
+  unreachable_ = std::move(unreachable);
 }
 
 void Proxy::Probe() {
@@ -232,7 +264,12 @@ void Proxy::Probe() {
 }
 
 void Proxy::Refresh() {
-  auto plan = MakePlan(*config_);
+  ListenAddresses addresses;
+  {
+    const std::lock_guard lock(mutex_);
+    addresses = addresses_;
+  }
+  auto plan = MakePlan(*config_, addresses);
   if (!SameTargets(*plan, *plan_))
     ApplyPlan(std::move(plan), std::vector<ListenerSockets>(workers_.size()));
 }
@@ -349,7 +386,7 @@ net::Health Proxy::health() const {
     health.problems.push_back("the SVID ended at " + FormatTime(identity_->valid_until) +
                               ": new connections are refused");
   if (!agent_trouble_.empty()) health.problems.push_back(agent_trouble_);
-  health.problems.insert(health.problems.end(), unresolved_.begin(), unresolved_.end());
+  health.problems.insert(health.problems.end(), unreachable_.begin(), unreachable_.end());
   return health;
 }
 

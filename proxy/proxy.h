@@ -82,6 +82,8 @@ class Proxy final : public IdentityObserver {
     net::SocketAddress address;
   };
 
+  using ListenAddresses = std::map<ListenerKey, net::SocketAddress>;
+
   explicit Proxy(const Parts& parts, std::size_t workers);
 
   Result<Opened> Open(const ListenerConfig& listener) const;
@@ -91,7 +93,10 @@ class Proxy final : public IdentityObserver {
   // Removes the files of Unix listeners that `kept` does not have; null: of all.
   void UnlinkSocketsExcept(const ProxyConfig* kept) const;
   // A name that does not resolve now keeps the addresses it had.
-  std::shared_ptr<const Plan> MakePlan(const ProxyConfig& config) const;
+  std::shared_ptr<const Plan> MakePlan(const ProxyConfig& config,
+                                       const ListenAddresses& addresses) const;
+  void MarkLoops(const std::vector<std::shared_ptr<ListenerPlan>>& listeners,
+                 const ListenAddresses& addresses) const;
   // Runs `verb` for each worker and waits until each said it is done.
   void OnAllWorkers(const std::function<void(Worker&, Worker::Done)>& verb);
   void ApplyPlan(std::shared_ptr<const Plan> plan, std::vector<ListenerSockets> sockets);
@@ -111,11 +116,11 @@ class Proxy final : public IdentityObserver {
   std::string workload_api_;  // as of the start
 
   mutable std::mutex mutex_;
-  std::map<ListenerKey, net::SocketAddress> addresses_;  // guarded by mutex_
-  std::vector<std::string> unresolved_;                  // guarded by mutex_
-  IdentityPtr identity_;                                 // guarded by mutex_
-  std::shared_ptr<const ProxyConfig> shown_;             // guarded by mutex_; config_, for others
-  std::string agent_trouble_;                            // guarded by mutex_; empty: none
+  ListenAddresses addresses_;                 // guarded by mutex_
+  std::vector<std::string> unreachable_;      // guarded by mutex_; why, for people
+  IdentityPtr identity_;                      // guarded by mutex_
+  std::shared_ptr<const ProxyConfig> shown_;  // guarded by mutex_; config_, for others
+  std::string agent_trouble_;                 // guarded by mutex_; empty: none
   std::atomic<bool> draining_{false};
 };
 

@@ -253,6 +253,7 @@ void Connection::YieldHandshake(HandshakeQueue::Over over) {
 
 void Connection::BeginConnect() {
   MoveTo(Phase::kConnecting);
+  if (!lane_->plan->loop.empty()) return Refuse(Refusal::kForwardLoop, lane_->plan->loop);
   if (lane_->plan->targets.empty())
     return Refuse(Refusal::kBackendUnresolved,
                   lane_->plan->config.forward.ToString() + " has no address");

@@ -39,6 +39,7 @@ struct Lane {
   std::shared_ptr<const net::TlsContext> http2_context;
   std::shared_ptr<ListenerCounters> counters;
   Cell* cell = nullptr;  // this worker's, inside `counters`
+  std::string hop;       // what requests that pass are told of this listener
   bool removed = false;  // no longer configured
   std::size_t next_target = 0;
   std::shared_ptr<LaneBackends> backends;  // of a listener with routes; else null

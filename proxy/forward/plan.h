@@ -20,6 +20,8 @@ struct ListenerPlan {
   std::vector<BackendPlan> backends;
   // Of TLS that is passed on: where each of `server_names` leads, in their order.
   std::vector<std::shared_ptr<const ListenerPlan>> by_name;
+  // How its targets lead back to it, for people; then nothing is forwarded. Else empty.
+  std::string loop;
   std::shared_ptr<RateLimiter> limiter;  // null: no limits; stays while they do
 };
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "proxy/http/hops.h"
 #include "proxy/inbound/inbound_connection.h"
 #include "proxy/outbound/outbound_connection.h"
 #include "proxy/passthrough/passthrough_connection.h"
@@ -50,6 +51,7 @@ Worker::Worker(std::unique_ptr<net::EventLoop> loop, std::shared_ptr<const net::
       library_(std::move(library)),
       index_(parts.index),
       workers_(parts.workers),
+      process_(parts.process),
       waits_for_identity_(parts.accept_with_identity),
       http_shared_(std::make_unique<HttpShared>(*this, parts.first_refusal)) {
   http_ = http_shared_.get();
@@ -146,6 +148,7 @@ void Worker::SwapPlan(const Plan& plan, ListenerSockets sockets) {
       auto lane = std::make_shared<Lane>();
       lane->counters = parts_.counters.OfListener(key.first, key.second);
       lane->cell = &lane->counters->cell(index_);
+      lane->hop = MakeHopName(process_, key.first, key.second);
       listener = std::make_unique<Listener>(*this, std::move(lane), UniqueFd());
     }
     listener->lane->plan = each;

@@ -34,6 +34,7 @@ struct WorkerParts {
   std::uint64_t first_refusal = 0;    // random: where the serials of refusals begin
   TelemetryLane& telemetry;           // this worker's
   bool accept_with_identity = false;  // not before the first one is there
+  std::uint64_t process = 0;          // random: the same for all workers of this process
 };
 
 class Worker final : public ConnectionHost {
@@ -97,6 +98,7 @@ class Worker final : public ConnectionHost {
   const std::shared_ptr<const net::TlsLibrary> library_;  // outlives the thread
   const std::size_t index_;
   const std::size_t workers_;
+  const std::uint64_t process_;
   bool waits_for_identity_;
   BufferPool buffers_{64};
   std::unique_ptr<HttpShared> http_shared_;

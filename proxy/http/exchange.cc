@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "proxy/http/hops.h"
 #include "proxy/http/syntax.h"
 
 namespace signet::proxy {
@@ -27,6 +28,8 @@ int StatusOfEnd(RequestEnd end) {
       return 404;
     case RequestEnd::kRateLimited:
       return 429;
+    case RequestEnd::kForwardLoop:
+      return 508;
     default:
       return 503;
   }
@@ -44,6 +47,8 @@ int GrpcStatusOf(int status) {
       return 12;
     case 429:
       return 8;  // the table says 14; a limit is what 8 names
+    case 508:
+      return 13;  // the table says 14, which asks callers to try again
     default:
       return 14;
   }
@@ -80,7 +85,8 @@ std::string_view RequestEndName(RequestEnd end) {
                                                                 "no_route",
                                                                 "redirected",
                                                                 "fault_injected",
-                                                                "rate_limited"};
+                                                                "rate_limited",
+                                                                "forward_loop"};
   return kNames[static_cast<std::size_t>(end)];
 }
 
@@ -118,6 +124,11 @@ bool Exchange::Start() {
     return false;
   }
   rule_ = std::move(verdict.rule);
+  if (const HopFault fault = CheckHops(request_.fields, host_.hop()); fault != HopFault::kNone) {
+    Answer(StatusOfEnd(RequestEnd::kForwardLoop), "the request goes in a ring");
+    Over(RequestEnd::kForwardLoop, Describe(fault));
+    return false;
+  }
   if (const auto wait = host_.OverRate()) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
     Answer(429, "too many requests", {"retry-after", fmt::format("{}", seconds)});
@@ -127,6 +138,7 @@ bool Exchange::Start() {
   if (const CallerFields* caller = host_.caller_fields(); caller != nullptr)
     caller->AddTo(&request_.fields);
   trace_.AddTo(&request_.fields);
+  AddHop(host_.hop(), &request_.fields);
   route_ = host_.RouteOf(judged_fields_, *this);
   if (route_) return BeginRoute();
   Ask(false);

@@ -35,6 +35,8 @@ class ExchangeHost {
   virtual RequestVerdict Judge(const RequestHead& request, std::size_t fields) = 0;
   // Whom the application is told of; null: nobody.
   virtual const CallerFields* caller_fields() const = 0;
+  // What this listener is called in `signet-hops`.
+  virtual std::string_view hop() const = 0;
   virtual UpstreamNeed NeedOf(const RequestHead& request) const = 0;
   virtual UpstreamSource& upstreams() = 0;
   // Null: everything goes to upstreams() as it is. `fields`: as of Judge().

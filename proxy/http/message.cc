@@ -46,7 +46,8 @@ constexpr Phrase kPhrases[] = {{100, "Continue"},
                                {502, "Bad Gateway"},
                                {503, "Service Unavailable"},
                                {504, "Gateway Timeout"},
-                               {505, "HTTP Version Not Supported"}};
+                               {505, "HTTP Version Not Supported"},
+                               {508, "Loop Detected"}};
 
 }  // namespace
 

@@ -29,8 +29,9 @@ enum class RequestEnd {
   kRedirected,           // 3xx, by a route
   kFaultInjected,        // by a route
   kRateLimited,          // 429
+  kForwardLoop,          // 508: it was sent on here before and came back
 };
-inline constexpr std::size_t kRequestEndCount = 16;
+inline constexpr std::size_t kRequestEndCount = 17;
 std::string_view RequestEndName(RequestEnd end);
 
 struct RequestOutcome {

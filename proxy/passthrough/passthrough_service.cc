@@ -67,6 +67,7 @@ void PassthroughService::ReadHello() {
   }
   const auto rule = FindServerName(lane_->plan->config.server_names, name_, source_);
   if (!rule) return Refuse(Refusal::kNotAllowed, "no server_names for " + name_ + " from there");
+  if (!lane_->plan->loop.empty()) return Refuse(Refusal::kForwardLoop, lane_->plan->loop);
   plan_ = lane_->plan->by_name[*rule];
   target_text_ = plan_->config.forward.ToString();
   state_ = State::kConnecting;

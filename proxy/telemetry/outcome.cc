@@ -28,6 +28,7 @@ std::string_view RefusalName(Refusal refusal) {
                                                              "backend_unresolved",
                                                              "backend_unreachable",
                                                              "backend_timeout",
+                                                             "forward_loop",
                                                              "revoked",
                                                              "shutting_down"};
   return kNames[static_cast<std::size_t>(refusal)];

@@ -30,10 +30,11 @@ enum class Refusal {
   kBackendUnresolved,     // the forward address has no IP address
   kBackendUnreachable,    // connection refused or reset before it stood
   kBackendTimeout,        // limits.connect_timeout passed
+  kForwardLoop,           // its listener's targets lead back to it
   kRevoked,               // verified, but its identity or certificate is denied
   kShuttingDown,          // the proxy or this listener went away before the connection stood
 };
-inline constexpr std::size_t kRefusalCount = 18;
+inline constexpr std::size_t kRefusalCount = 19;
 // "no_identity", …: the value of the metric's label `reason`.
 std::string_view RefusalName(Refusal refusal);
 // What a failed handshake or verification counts as.

@@ -80,7 +80,7 @@ TEST_CASE("a reload whose new listener cannot be opened changes nothing") {
   const std::string taken = fmt::format(
       "inbound:\n"
       "  - {{name: web, listen: '127.0.0.1:0', forward: '{0}', allow: [{{id: '{1}'}}]}}\n"
-      "  - {{name: more, listen: '{0}', forward: '{0}', allow: [{{id: '{1}'}}]}}\n",
+      "  - {{name: more, listen: '{0}', forward: '127.0.0.1:1', allow: [{{id: '{1}'}}]}}\n",
       backend.address().ToString(), kShop);
   const Status applied = world.proxy->Apply(world.Read(taken));
   REQUIRE_FALSE(applied);

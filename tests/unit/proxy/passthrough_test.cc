@@ -59,6 +59,20 @@ TEST_CASE("a name leads to its target byte for byte, an identity or not; others 
   CHECK(World::Eventually([&] { return world.Active() == 0; }));
 }
 
+TEST_CASE("attack 38: passed on TLS that would come back is refused before it goes out") {
+  const test::TempDir files;
+  const std::string own = "unix:" + files.File("web");
+  World world("inbound: [{name: web, listen: '" + own +
+              "', protocol: tls-passthrough, server_names: [{names: [a.example.org], forward: '" +
+              own + "'}]}]\n");
+  StreamClient caller = world.Call("web", nullptr);
+  caller.Send(HelloFor("a.example.org"));
+  CHECK(caller.WaitForEnd());
+  CHECK(World::Eventually([&] { return world.Refused("forward_loop") == 1; }));
+  CHECK(world.Series(
+            R"(signet_proxy_connections_opened_total{direction="inbound",listener="web"})") <= 0);
+}
+
 TEST_CASE("attack 23: on a port for foreign TLS other bytes and cut hellos reach nobody") {
   TestBackend backend(TestBackend::Echo);
   World world(Yaml(To(backend, "a.example.org"), "limits: {handshake_deadline: 10s}\n"));
