@@ -83,6 +83,7 @@ LimitsConfig ReadLimits(ConfigMap& root) {
       map->Duration("handshake_deadline", limits.handshake_deadline, 100ms, 10min);
   limits.idle = map->Duration("idle", limits.idle, 100ms, 24h * 30);
   limits.connect_timeout = map->Duration("connect_timeout", limits.connect_timeout, 100ms, 10min);
+  limits.detect_timeout = map->Duration("detect_timeout", limits.detect_timeout, 10ms, 1min);
   limits.drain = map->Duration("drain", limits.drain, 0s, 24h);
   limits.http = ReadHttpSettings(*map);
   limits.expiry_grace = map->Duration("expiry_grace", limits.expiry_grace, 0s, 24h);
@@ -131,7 +132,7 @@ mesh::RequestPolicy ReadPolicy(ConfigMap& map, const ListenerConfig& listener,
   if (listener.direction == Direction::kOutbound)
     return mesh::RequestPolicy::ReadExpected(map, {name, path, mesh::PolicyLayer::kPeer}, problems);
   const auto layer =
-      IsHttp(listener.protocol) ? mesh::PolicyLayer::kRequest : mesh::PolicyLayer::kConnection;
+      MayBeHttp(listener.protocol) ? mesh::PolicyLayer::kRequest : mesh::PolicyLayer::kConnection;
   return mesh::RequestPolicy::Read(map, {name, path, layer}, problems);
 }
 

@@ -53,6 +53,9 @@ struct LimitsConfig {
   Duration idle = std::chrono::hours(1);
   Duration connect_timeout = std::chrono::seconds(5);
   Duration drain = std::chrono::seconds(30);
+  // For the first bytes, where the protocol is found out; then the server is the one who speaks
+  // first.
+  Duration detect_timeout = std::chrono::seconds(1);
   HttpSettings http;
   Duration expiry_grace{0};  // what is carried may go on this long after the peer's SVID ended
 };

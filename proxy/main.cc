@@ -24,7 +24,7 @@ Example (proxy.yaml):
     - name: web
       listen: 0.0.0.0:8443
       forward: 127.0.0.1:8080
-      protocol: http             # tcp (the default), http or grpc
+      protocol: http             # tcp (the default), http, grpc, tls-passthrough or detect
       upstream_protocol: http1   # to the backend: http1, http2, or same as the caller
       allow:                     # nobody else; an empty list refuses everyone
         - name: the shop reads

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 }  // namespace
 
 std::string_view ProtocolName(Protocol protocol) {
-  static constexpr std::string_view kNames[] = {"tcp", "http", "grpc", "tls-passthrough"};
+  static constexpr std::string_view kNames[] = {"tcp", "http", "grpc", "tls-passthrough", "detect"};
   return kNames[static_cast<std::size_t>(protocol)];
 }
 
@@ -23,16 +23,18 @@ ProtocolConfig ReadProtocol(ConfigMap& listener, bool to_backend) {
     config.protocol = Protocol::kGrpc;
   else if (protocol == "tls-passthrough")
     config.protocol = Protocol::kTlsPassthrough;
+  else if (protocol == "detect")
+    config.protocol = Protocol::kDetect;
   else if (protocol != "tcp")
     listener.Problem("protocol", fmt::format("'{}' is not a protocol", protocol),
-                     "tcp, http, grpc or tls-passthrough");
+                     "tcp, http, grpc, tls-passthrough or detect");
   if (config.protocol == Protocol::kGrpc)
     config.upstream = UpstreamProtocol::kHttp2;
   else if (to_backend)
     config.upstream = UpstreamProtocol::kHttp1;
   const auto upstream = listener.String("upstream_protocol");
   if (!upstream) return config;
-  if (!IsHttp(config.protocol))
+  if (!MayBeHttp(config.protocol))
     listener.Problem("upstream_protocol", "it says nothing for TCP", "set protocol: http or grpc");
   if (*upstream == "same")
     config.upstream = UpstreamProtocol::kSame;

@@ -13,6 +13,7 @@ enum class Protocol {
   kHttp,            // HTTP/1.1 and HTTP/2; what is neither is refused
   kGrpc,            // HTTP/2 to the backend, and only gRPC requests
   kTlsPassthrough,  // foreign TLS, by its server name; nothing is terminated
+  kDetect,          // HTTP where the first bytes are HTTP's, else bytes
 };
 std::string_view ProtocolName(Protocol protocol);
 
@@ -25,6 +26,11 @@ enum class UpstreamProtocol {
 
 constexpr bool IsHttp(Protocol protocol) {
   return protocol == Protocol::kHttp || protocol == Protocol::kGrpc;
+}
+
+// Some of what it carries may be HTTP.
+constexpr bool MayBeHttp(Protocol protocol) {
+  return IsHttp(protocol) || protocol == Protocol::kDetect;
 }
 
 struct ProtocolConfig {

@@ -59,6 +59,7 @@ void Connection::OnTlsEvents(std::uint32_t events) {
   if (service_) return service_->OnReady(events);
   tls_->OnReady(events);
   if (phase_ == Phase::kHandshaking) return StepHandshake();
+  if (phase_ == Phase::kDetecting && inbound()) return StepDetect();
   if (phase_ != Phase::kRelaying) return;
   // Broken off, and what it sent before waits for a side that takes nothing: nobody would notice.
   if ((events & EPOLLERR) != 0 && to_plain_->pending() > 0) return Cut(Ending::kReset, {});
@@ -70,6 +71,7 @@ void Connection::OnPlainEvents(std::uint32_t events) {
   if (phase_ == Phase::kOver || !plain_) return;
   if (service_) return service_->OnReady(events);
   plain_->OnReady(events);
+  if (phase_ == Phase::kDetecting && !inbound()) return StepDetect();
   if (phase_ != Phase::kRelaying) return;
   if ((events & EPOLLERR) != 0 && to_tls_->pending() > 0) return Cut(Ending::kReset, {});
   Pump();
@@ -98,6 +100,8 @@ void Connection::OnTimer() {
   switch (phase_) {
     case Phase::kHandshaking:
       return Refuse(Refusal::kHandshakeTimeout, "the handshake took too long");
+    case Phase::kDetecting:
+      return OnDetected(FirstBytes::kUndecided);
     case Phase::kConnecting:
       return Refuse(Refusal::kBackendTimeout,
                     "no connection to " + lane_->plan->config.forward.ToString() + " in time");
@@ -337,8 +341,8 @@ bool Connection::IntroducePeer() {
 
 void Connection::BeginRelay() {
   MoveTo(Phase::kRelaying);
-  to_plain_.emplace(*tls_, *plain_, host_.parts().buffers);
-  to_tls_.emplace(*plain_, *tls_, host_.parts().buffers);
+  to_plain_.emplace(tls_bytes(), plain_bytes(), host_.parts().buffers);
+  to_tls_.emplace(plain_bytes(), tls_bytes(), host_.parts().buffers);
   CountOpened();
   BeginAge();
   active_at_ = host_.parts().loop.now();
@@ -349,7 +353,7 @@ void Connection::BeginRelay() {
 void Connection::BeginService() {
   MoveTo(Phase::kRelaying);
   HttpCaller caller{lane_, peer_, own_, remote_, tls_ ? tls_->tls().alpn() : std::string()};
-  ByteStream& stream = tls_ ? static_cast<ByteStream&>(*tls_) : *plain_;
+  ByteStream& stream = tls_ ? tls_bytes() : plain_bytes();
   service_ = std::make_unique<HttpService>(host_, static_cast<ServiceOwner&>(*this), stream,
                                            std::move(caller));
   CountOpened();
@@ -483,8 +487,13 @@ void Connection::DecideAgain() {
 }
 
 void Connection::DecideByRules() {
+  const bool carries_bytes =
+      (phase_ == Phase::kConnecting || phase_ == Phase::kRelaying) && !service_;
+  if (TakesOnlyHttp() && carries_bytes)
+    return CutOrRefuse(Ending::kPolicyChanged, Refusal::kNotHttp,
+                       "its listener takes only HTTP now, and this is not known to be any");
   // Requests are decided one by one, not their connection.
-  if (IsHttp(lane_->plan->config.protocol) && inbound()) {
+  if (inbound() && (service_ || TakesOnlyHttp())) {
     if (service_) service_->DecideAgain();
     return;
   }

@@ -9,99 +9,31 @@
 #include <memory>
 #include <optional>
 
-#include "base/log.h"
-#include "base/log_limit.h"
-#include "identity/svid/denial.h"
 #include "net/event_loop.h"
-#include "proxy/forward/admission.h"
+#include "proxy/detect/first_bytes.h"
 #include "proxy/forward/connection_age.h"
+#include "proxy/forward/connection_host.h"
 #include "proxy/forward/flow.h"
 #include "proxy/forward/handshake_queue.h"
-#include "proxy/forward/plan.h"
 #include "proxy/forward/service.h"
-#include "proxy/identity/peer_verifier.h"
 #include "proxy/telemetry/connection_log.h"
-#include "proxy/telemetry/counters.h"
-#include "proxy/telemetry/telemetry.h"
 
 namespace signet::proxy {
 
-class Connection;
-struct HttpShared;
-class LaneBackends;
-
-// One listener as one worker sees it. Connections share it, also after it is gone. Each endpoint of
-// a backend has one of its own, which upstream connections follow (proxy/upstream/backends.h).
-struct Lane {
-  std::shared_ptr<const ListenerPlan> plan;        // of the latest reload; never null
-  std::shared_ptr<const net::TlsContext> context;  // for the next handshake; null: no identity
-  // The same, offering HTTP/2 first; of outbound HTTP listeners.
-  std::shared_ptr<const net::TlsContext> http2_context;
-  std::shared_ptr<ListenerCounters> counters;
-  Cell* cell = nullptr;  // this worker's, inside `counters`
-  std::string hop;       // what requests that pass are told of this listener
-  bool removed = false;  // no longer configured
-  std::size_t next_target = 0;
-  std::shared_ptr<LaneBackends> backends;  // of a listener with routes; else null
-};
-
-// What a connection needs of its worker.
-class ConnectionHost {
- public:
-  struct Parts {
-    net::EventLoop& loop;
-    const Clock& clock;
-    const Logger& log;
-    Admission& admission;
-    ProxyCounters& counters;
-    BufferPool& buffers;
-    std::shared_ptr<net::TlsScratch> scratch;
-    TelemetryLane& telemetry;
-  };
-
-  explicit ConnectionHost(Parts parts)
-      : parts_(parts), refusal_lines_(parts.clock, kRefusalLinesPerSecond) {}
-  virtual ~ConnectionHost() = default;
-
-  const Parts& parts() const { return parts_; }
-  const IdentityPtr& identity() const { return identity_; }  // null: none held
-  const LimitsConfig& limits() const { return limits_; }
-  HttpShared& http() const { return *http_; }
-  // Who is revoked; never null.
-  const identity::DenialSetPtr& denials() const { return denials_; }
-  // Whoever can connect can be refused: that must neither fill the disk nor stop the loop.
-  LogLimiter& refusal_lines() { return refusal_lines_; }
-
-  // Runs connection.Continue() in the next turn of the loop.
-  virtual void Requeue(Connection& connection) = 0;
-  // The handshake phase is over, well or not.
-  virtual void HandshakeOver(Connection& connection) = 0;
-  // It has ended: nothing of it runs any more.
-  virtual void Remove(Connection& connection) = 0;
-
- protected:
-  Parts parts_;
-  IdentityPtr identity_;
-  LimitsConfig limits_;
-  HttpShared* http_ = nullptr;  // made with the host
-  identity::DenialSetPtr denials_ = identity::DenialSet::Create({});
-
- private:
-  static constexpr std::uint32_t kRefusalLinesPerSecond = 20;
-  LogLimiter refusal_lines_;
-};
-
-enum class Phase { kAccepted, kHandshaking, kConnecting, kRelaying, kOver };
+enum class Phase { kAccepted, kHandshaking, kDetecting, kConnecting, kRelaying, kOver };
 
 // Inbound: accepted, handshaking, connecting, relaying. Outbound: accepted, connecting,
-// handshaking, relaying. With a service there is nothing to connect to.
+// handshaking, relaying. With a service there is nothing to connect to. Where the protocol is found
+// out, that comes first (outbound) or after the handshake (inbound).
 constexpr bool MayMove(Phase from, Phase to) {
   if (from == Phase::kOver) return false;
   if (to == Phase::kOver) return true;
   switch (from) {
     case Phase::kAccepted:
-      return to == Phase::kHandshaking || to == Phase::kConnecting || to == Phase::kRelaying;
+      return to != Phase::kAccepted;
     case Phase::kHandshaking:
+      return to == Phase::kDetecting || to == Phase::kConnecting || to == Phase::kRelaying;
+    case Phase::kDetecting:
       return to == Phase::kConnecting || to == Phase::kRelaying;
     case Phase::kConnecting:
       return to == Phase::kHandshaking || to == Phase::kRelaying;
@@ -160,6 +92,8 @@ class Connection : private ServiceOwner {
   void BeginHandshake(UniqueFd socket);
   void BeginConnect();
   void BeginRelay();
+  // Finds out what the side that was accepted speaks, and goes on with that.
+  void BeginDetect();
   // Carries a protocol instead of bytes, over the side that was accepted.
   void BeginService();
   // Passes foreign TLS on by its server name.
@@ -221,6 +155,15 @@ class Connection : private ServiceOwner {
   net::EventHandler* connect_side() {
     return inbound() ? static_cast<net::EventHandler*>(&plain_side_) : &tls_side_;
   }
+  void StepDetect();
+  void OnDetected(FirstBytes spoken);
+  // As its listener is configured now, it carries HTTP and nothing else.
+  bool TakesOnlyHttp() const;
+  // The two sides as their bytes are read: what was looked at comes first.
+  ByteStream& tls_bytes() { return held_ && inbound() ? static_cast<ByteStream&>(*held_) : *tls_; }
+  ByteStream& plain_bytes() {
+    return held_ && !inbound() ? static_cast<ByteStream&>(*held_) : *plain_;
+  }
   void Pump();
   void CountBytes();
   void CountOpened();
@@ -263,6 +206,7 @@ class Connection : private ServiceOwner {
 
   std::optional<PlainStream> plain_;
   std::optional<TlsByteStream> tls_;
+  std::optional<HeldStream> held_;  // of the accepted side, where the protocol was found out
   std::optional<Flow> to_plain_;
   std::optional<Flow> to_tls_;
   std::unique_ptr<Service> service_;

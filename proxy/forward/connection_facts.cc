@@ -19,7 +19,10 @@ void Connection::Tell(RecordKind kind, std::string_view end, std::string_view de
   record.caller = inbound() ? facts.peer : facts.own;
   record.callee = inbound() ? facts.own : facts.peer;
   record.remote = remote;
-  record.protocol = ProtocolName(lane_->plan->config.protocol);
+  const Protocol protocol = lane_->plan->config.protocol;
+  record.protocol = ProtocolName(protocol != Protocol::kDetect || !carries() ? protocol
+                                 : service_                                  ? Protocol::kHttp
+                                                                             : Protocol::kTcp);
   record.end = end;
   record.detail = detail;
   telemetry.ConnectionEnded(record);
@@ -32,6 +35,7 @@ LiveConnection Connection::Describe() const {
   live.listener = facts.listener;
   live.phase = phase_ == Phase::kRelaying     ? "carrying"
                : phase_ == Phase::kConnecting ? "connecting"
+               : phase_ == Phase::kDetecting  ? "detecting"
                                               : "handshaking";
   live.caller = inbound() ? facts.peer : facts.own;
   live.callee = inbound() ? facts.own : facts.peer;

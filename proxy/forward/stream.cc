@@ -3,6 +3,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 namespace signet::proxy {
@@ -95,6 +97,29 @@ IoResult TlsByteStream::Write(ByteView bytes) {
 }
 
 IoStatus TlsByteStream::CloseWrite() { return stream_->CloseWrite(); }
+
+IoStatus HeldStream::Look(std::size_t limit) {
+  if (end_ != IoStatus::kOk || held_.size() >= limit) return end_;
+  std::array<std::uint8_t, 4096> bytes;
+  const IoResult got =
+      inner_.Read(std::span(bytes).first(std::min(bytes.size(), limit - held_.size())));
+  if (got.status == IoStatus::kOk)
+    held_.insert(held_.end(), bytes.begin(),
+                 bytes.begin() + static_cast<std::ptrdiff_t>(got.bytes));
+  if (got.status == IoStatus::kEof || got.status == IoStatus::kError) end_ = got.status;
+  return got.status;
+}
+
+IoResult HeldStream::Read(std::span<std::uint8_t> out) {
+  if (!held_.empty()) {
+    const std::size_t count = std::min(out.size(), held_.size());
+    std::copy_n(held_.begin(), count, out.begin());
+    held_.erase(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(count));
+    if (held_.empty()) Bytes().swap(held_);
+    return {IoStatus::kOk, count};
+  }
+  return end_ == IoStatus::kOk ? inner_.Read(out) : IoResult{end_};
+}
 
 void ResetOnClose(int fd) {
   const linger abort_now{1, 0};

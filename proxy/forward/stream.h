@@ -71,6 +71,28 @@ class TlsByteStream final : public ByteStream {
   bool writable_ = true;
 };
 
+// A stream whose first bytes were looked at: they are read first.
+class HeldStream final : public ByteStream {
+ public:
+  // `inner` outlives this.
+  explicit HeldStream(ByteStream& inner) : inner_(inner) {}
+
+  // Reads on, up to `limit` bytes in all. kOk: there are more than before; else as Read().
+  net::IoStatus Look(std::size_t limit);
+  // Everything that was looked at and not read yet.
+  ByteView seen() const { return held_; }
+
+  net::IoResult Read(std::span<std::uint8_t> out) override;
+  net::IoResult Write(ByteView bytes) override { return inner_.Write(bytes); }
+  net::IoStatus CloseWrite() override { return inner_.CloseWrite(); }
+  void OnReady(std::uint32_t events) override { inner_.OnReady(events); }
+
+ private:
+  ByteStream& inner_;
+  Bytes held_;
+  net::IoStatus end_ = net::IoStatus::kOk;  // kEof or kError, once it was met
+};
+
 // Makes the coming close() of `fd` a reset: the peer must not take a broken stream for a whole one.
 void ResetOnClose(int fd);
 

@@ -192,7 +192,7 @@ void Worker::MakeContexts() {
     if (lane.backends)
       lane.backends->ForEachLane([](Lane& each) { each.context = each.http2_context = nullptr; });
     if (!identity_) continue;
-    const bool http = IsHttp(lane.plan->config.protocol);
+    const bool http = MayBeHttp(lane.plan->config.protocol);
     if (key.first == Direction::kOutbound) {
       MakeClientContexts(&lane);
       if (lane.backends) lane.backends->ForEachLane([this](Lane& l) { MakeClientContexts(&l); });
@@ -205,9 +205,10 @@ void Worker::MakeContexts() {
 }
 
 void Worker::MakeClientContexts(Lane* lane) const {
-  const bool http = IsHttp(lane->plan->config.protocol);
-  lane->context = MakeContext(*lane, http ? Alpn{"http/1.1"} : Alpn{});
-  if (http) lane->http2_context = MakeContext(*lane, {"h2", "http/1.1"});
+  const Protocol protocol = lane->plan->config.protocol;
+  // Where the protocol is found out it carries bytes too, of which ALPN would say something wrong.
+  lane->context = MakeContext(*lane, IsHttp(protocol) ? Alpn{"http/1.1"} : Alpn{});
+  if (MayBeHttp(protocol)) lane->http2_context = MakeContext(*lane, {"h2", "http/1.1"});
 }
 
 void Worker::FollowBackends(Lane* lane) const {

@@ -13,8 +13,11 @@ void InboundConnection::Start() {
 
 void InboundConnection::OnHandshakeDone() {
   if (!TakeSeat() || !TakePeerSeat()) return;
-  if (IsHttp(lane().plan->config.protocol))
+  const Protocol protocol = lane().plan->config.protocol;
+  if (IsHttp(protocol))
     BeginService();
+  else if (protocol == Protocol::kDetect)
+    BeginDetect();
   else
     BeginConnect();
 }

@@ -8,8 +8,11 @@ OutboundConnection::OutboundConnection(ConnectionHost& host, std::shared_ptr<Lan
 
 void OutboundConnection::Start() {
   if (!HoldPlain(std::move(accepted_)) || !HasIdentity() || !TakeSeat()) return;
-  if (IsHttp(lane().plan->config.protocol))
+  const Protocol protocol = lane().plan->config.protocol;
+  if (IsHttp(protocol))
     BeginService();
+  else if (protocol == Protocol::kDetect)
+    BeginDetect();
   else
     BeginConnect();
 }

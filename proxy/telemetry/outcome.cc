@@ -29,6 +29,7 @@ std::string_view RefusalName(Refusal refusal) {
                                                              "backend_unreachable",
                                                              "backend_timeout",
                                                              "forward_loop",
+                                                             "not_http",
                                                              "revoked",
                                                              "shutting_down"};
   return kNames[static_cast<std::size_t>(refusal)];

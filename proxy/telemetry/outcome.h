@@ -31,10 +31,11 @@ enum class Refusal {
   kBackendUnreachable,    // connection refused or reset before it stood
   kBackendTimeout,        // limits.connect_timeout passed
   kForwardLoop,           // its listener's targets lead back to it
+  kNotHttp,               // `protocol: detect` with rules about HTTP, and it is none
   kRevoked,               // verified, but its identity or certificate is denied
   kShuttingDown,          // the proxy or this listener went away before the connection stood
 };
-inline constexpr std::size_t kRefusalCount = 19;
+inline constexpr std::size_t kRefusalCount = 20;
 // "no_identity", …: the value of the metric's label `reason`.
 std::string_view RefusalName(Refusal refusal);
 // What a failed handshake or verification counts as.

@@ -168,6 +168,12 @@ TEST_CASE("a listener speaks tcp unless it says http or grpc, and upstream as fi
   speaks(files.Load("outbound: [{name: web, listen: '127.0.0.1:0', forward: 'h:1', protocol: http, "
                     "expect: [{id: 'spiffe://a/b'}]}]"),
          Protocol::kHttp, UpstreamProtocol::kSame);
+  speaks(inbound(", protocol: detect"), Protocol::kDetect, UpstreamProtocol::kHttp1);
+  speaks(inbound(", protocol: detect, upstream_protocol: same, proxy_protocol: v2, allow: [{id: "
+                 "'spiffe://a/b', methods: [GET]}]"),
+         Protocol::kDetect, UpstreamProtocol::kSame);
+  CHECK(Says(inbound(", protocol: detect, rate_limits: {total: {requests: 1, per: 1s}}"),
+             "'rate_limits' is about HTTP"));
   CHECK(Says(inbound(", protocol: htpp"), "'htpp' is not a protocol"));
   CHECK(Says(inbound(", protocol: http, upstream_protocol: h3"), "'h3' is not a protocol"));
   CHECK(Says(inbound(", upstream_protocol: http2"), "set protocol: http or grpc"));
