@@ -168,6 +168,7 @@ ListenerConfig ReadListener(ConfigMap& map, Direction direction, const std::stri
   const ProtocolConfig protocol = ReadProtocol(map, direction == Direction::kInbound);
   listener.protocol = protocol.protocol;
   listener.upstream_protocol = protocol.upstream;
+  listener.connect = protocol.connect;
   const bool passes_tls = protocol.protocol == Protocol::kTlsPassthrough;
   listener.listen_text = map.String("listen", "");
   listener.listen = ReadAddress(map, "listen", "an address such as 127.0.0.1:9000 or unix:/run/x");

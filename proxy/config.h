@@ -35,6 +35,7 @@ struct ListenerConfig {
   std::vector<ServerNameRule> server_names;  // of TLS that is passed on; else empty
   mesh::Traffic traffic;                     // routes and backends; of HTTP
   mesh::RequestPolicy policy;   // who may call (allow, deny), or who must answer (expect)
+  bool connect = false;         // CONNECT may be passed on, where a rule allows it
   bool proxy_protocol = false;  // inbound TCP: the backend is sent a PROXY protocol header first
   std::string policy_place;     // "proxy.yaml:12": where the rules are, or would be
 

@@ -32,6 +32,9 @@ ProtocolConfig ReadProtocol(ConfigMap& listener, bool to_backend) {
     config.upstream = UpstreamProtocol::kHttp2;
   else if (to_backend)
     config.upstream = UpstreamProtocol::kHttp1;
+  config.connect = listener.Bool("connect", false);
+  if (config.connect && (!MayBeHttp(config.protocol) || config.protocol == Protocol::kGrpc))
+    listener.Problem("connect", "CONNECT is a request of HTTP", "set protocol: http");
   const auto upstream = listener.String("upstream_protocol");
   if (!upstream) return config;
   if (!MayBeHttp(config.protocol))

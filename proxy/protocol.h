@@ -36,10 +36,12 @@ constexpr bool MayBeHttp(Protocol protocol) {
 struct ProtocolConfig {
   Protocol protocol = Protocol::kTcp;
   UpstreamProtocol upstream = UpstreamProtocol::kSame;
+  bool connect = false;
 };
 
-// Reads `protocol` and `upstream_protocol` of a listener. `to_backend`: it is an inbound one, whose
-// upstream is plain, so that nobody can be asked what it speaks: HTTP/1.1 unless said otherwise.
+// Reads `protocol`, `upstream_protocol` and `connect` of a listener. `to_backend`: it is an inbound
+// one, whose upstream is plain, so that nobody can be asked what it speaks: HTTP/1.1 unless said
+// otherwise.
 ProtocolConfig ReadProtocol(ConfigMap& listener, bool to_backend);
 
 // Reads `http` of the limits.

@@ -102,6 +102,8 @@ Exchange::Exchange(ExchangeHost& host, ServerStream& down, RequestHead request, 
       down_(&down),
       request_(std::move(request)),
       request_whole_(request_whole),
+      wants_tunnel_(request_.method == "CONNECT"),
+      caller_ended_(request_whole && request_.version == HttpVersion::kHttp2),
       started_at_(host.now()),
       active_at_(started_at_) {}
 
@@ -111,7 +113,7 @@ bool Exchange::Start() {
   StripIdentityFields(&request_.fields);
   trace_ = host_.traces().Begin(&request_.fields);
   judged_fields_ = request_.fields.size();
-  if (request_.method == "CONNECT") {
+  if (request_.method == "CONNECT" && !host_.takes_connect()) {
     Answer(StatusOfFault(HttpFault::kMethod), "CONNECT is not allowed here");
     Over(RequestEnd::kMalformed, "CONNECT");
     return false;
@@ -242,9 +244,10 @@ void Exchange::OnUpstream(ClientCodec& codec, bool reused) {
   callee_ = codec.peer();
   outcome_.upstream_wait = host_.now() - started_at_;
   if (route_) route_->Connected();
-  const bool end = request_whole_ && early_body_.empty() && early_trailers_.empty();
+  const bool end =
+      !wants_tunnel_ && request_whole_ && early_body_.empty() && early_trailers_.empty();
   up_ = &codec.Open(request_, end, up_events_);
-  if (end) return;
+  if (end || wants_tunnel_) return;
   if (early_body_.size() > kMaxKeptBody) keeps_body_ = false;
   if (!early_body_.empty()) up_->SendData(early_body_);
   if (!keeps_body_) std::string().swap(early_body_);
@@ -296,7 +299,7 @@ void Exchange::OnRequestData(std::string_view data) {
   outcome_.request_bytes += data.size();
   request_held_ += data.size();
   if (route_) route_->CopyData(data);
-  if (up_ == nullptr) {
+  if (up_ == nullptr || awaits_tunnel()) {
     early_body_.append(data);
     return;
   }
@@ -308,6 +311,8 @@ void Exchange::OnRequestData(std::string_view data) {
 void Exchange::OnRequestEnd(const Fields& trailers) {
   active_at_ = host_.now();
   request_whole_ = true;
+  caller_ended_ = true;
+  if (awaits_tunnel()) return;
   Fields passed = trailers;
   StripIdentityFields(&passed);
   if (route_) route_->CopyEnd(passed);
@@ -345,7 +350,7 @@ void Exchange::OnResponseHead(ResponseHead head) {
   outcome_.first_byte = active_at_ - started_at_;
   outcome_.status = head.status;
   outcome_.grpc_status = ReadGrpcStatus(head.fields);
-  tunnel_ = head.status == 101;
+  tunnel_ = head.status == 101 || (wants_tunnel_ && head.status / 100 == 2);
   if (route_) {
     route_->EditResponse(&head);
     if (tunnel_) route_->EndLimits();
@@ -355,6 +360,16 @@ void Exchange::OnResponseHead(ResponseHead head) {
                    (head.body.kind == BodyKind::kLength && head.body.content_length == 0));
   ServerStream* down = end ? std::exchange(down_, nullptr) : down_;
   down->SendHead(head, end);
+  if (tunnel_ && wants_tunnel_) BeginTunnel();
+}
+
+void Exchange::BeginTunnel() {
+  if (up_ == nullptr) return;
+  if (!early_body_.empty()) up_->SendData(std::exchange(early_body_, {}));
+  if (caller_ended_)
+    up_->SendEnd({});
+  else if (up_->buffered() <= kStreamHighWater)
+    GiveBackRequest();
 }
 
 void Exchange::OnResponseData(std::string_view data) {

@@ -35,6 +35,8 @@ class ExchangeHost {
   virtual RequestVerdict Judge(const RequestHead& request, std::size_t fields) = 0;
   // Whom the application is told of; null: nobody.
   virtual const CallerFields* caller_fields() const = 0;
+  // CONNECT may be passed on.
+  virtual bool takes_connect() const = 0;
   // What this listener is called in `signet-hops`.
   virtual std::string_view hop() const = 0;
   virtual UpstreamNeed NeedOf(const RequestHead& request) const = 0;
@@ -122,6 +124,10 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   void OnResponseData(std::string_view data);
   void OnResponseEnd(const Fields& trailers);
   void OnUpstreamFault(StreamFault fault);
+  // A request for a tunnel has no body: what comes before it stands waits, and goes nowhere when it
+  // does not come to be.
+  bool awaits_tunnel() const { return wants_tunnel_ && !tunnel_; }
+  void BeginTunnel();
   void GiveBackRequest();
   void GiveBackResponse();
   void Ask(bool fresh);
@@ -150,8 +156,10 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   bool reused_ = false;
   bool tried_again_ = false;
   bool response_begun_ = false;
+  const bool wants_tunnel_;  // CONNECT
   bool tunnel_ = false;
-  bool keeps_body_ = false;  // so that it may be sent again
+  bool caller_ended_ = false;  // of a request for a tunnel: no more comes from the caller
+  bool keeps_body_ = false;    // so that it may be sent again
   bool over_ = false;
   static constexpr std::size_t kMaxKeptBody = 64 * 1024;
   std::string early_body_;  // came before the upstream stood; all of it while keeps_body_

@@ -205,13 +205,16 @@ HttpFault TakeRequestFields(const Fields& raw, RequestHead* head) {
   if (const HttpFault fault = ReadFraming(reading, head->version, &head->body);
       fault != HttpFault::kNone)
     return fault;
+  const bool connects = head->method == "CONNECT";
+  // RFC 9110, 9.3.6: it has no content; a length would leave the tunnel's beginning in doubt.
+  if (connects && head->body.kind != BodyKind::kNone) return HttpFault::kFraming;
   head->takes_trailers = reading.takes_trailers;
   head->keep_alive =
       !reading.close && (head->version != HttpVersion::kHttp10 || reading.keep_alive);
   // RFC 9110, 7.8: a server ignores Upgrade in an HTTP/1.0 request, and one that Connection does
   // not name. A request with a body is not upgraded: what follows it would be ambiguous.
   if (reading.upgrades == 1 && reading.connection_upgrade &&
-      head->version == HttpVersion::kHttp11 && head->body.kind == BodyKind::kNone &&
+      head->version == HttpVersion::kHttp11 && head->body.kind == BodyKind::kNone && !connects &&
       !reading.upgrade.empty() && IsForwardedUpgrade(reading.upgrade))
     head->upgrade = reading.upgrade;
   head->expects_continue = reading.expects && head->version != HttpVersion::kHttp10;
@@ -233,7 +236,9 @@ HttpFault TakeResponseFields(const Fields& raw, std::string_view method, Respons
   if (fault != HttpFault::kNone) return fault;
   head->keep_alive =
       !reading.close && (head->version != HttpVersion::kHttp10 || reading.keep_alive);
-  const bool never = head->status < 200 || head->status == 204;
+  // RFC 9110, 9.3.6: after a 2xx to CONNECT comes a tunnel, whatever the fields say.
+  const bool tunnel = method == "CONNECT" && head->status / 100 == 2;
+  const bool never = head->status < 200 || head->status == 204 || tunnel;
   if (never || head->status == 304 || method == "HEAD")
     head->body = {};
   else if (said.kind == BodyKind::kNone)

@@ -15,8 +15,8 @@ namespace signet::proxy {
 // empty) and version. On a fault the head must not be used.
 HttpFault TakeRequestFields(const Fields& raw, RequestHead* head);
 
-// The same for a response to a request with `method`. A 1xx, 204 or 304 and the answer to HEAD have
-// no body whatever their fields say (RFC 9112, 6.3).
+// The same for a response to a request with `method`. A 1xx, 204 or 304, the answer to HEAD and a
+// 2xx to CONNECT have no body whatever their fields say (RFC 9112, 6.3).
 HttpFault TakeResponseFields(const Fields& raw, std::string_view method, ResponseHead* head);
 
 // RFC 9110, 6.5.1: fields that say how to frame, route, authenticate or modify a request may not

@@ -13,14 +13,16 @@ ClientStream& Http1Client::Open(const RequestHead& request, bool end, ClientStre
   events_ = &events;
   method_ = request.method;
   upgrade_ = !request.upgrade.empty();
-  request_whole_ = end;
-  chunked_ = !end && request.body.kind != BodyKind::kLength;
+  const bool connects = method_ == "CONNECT";
+  request_whole_ = end || connects;
+  chunked_ = !request_whole_ && request.body.kind != BodyKind::kLength;
   keep_alive_ = true;
   informational_ = 0;
   unconsumed_ = 0;
   scanner_.Reset();
-  if (end && request.body.kind == BodyKind::kFramed) {
-    RequestHead bodyless = request;  // HTTP/2 said with its last frame that there is none
+  if (request_whole_ && request.body.kind == BodyKind::kFramed) {
+    // HTTP/2 said with its last frame that there is none, or it is a tunnel's.
+    RequestHead bodyless = request;
     bodyless.body = {};
     WriteRequestHead(bodyless, &out_.tail());
   } else {
@@ -84,7 +86,7 @@ bool Http1Client::TakeHead(std::string_view* input) {
     return phase_ == Phase::kHead;
   }
   keep_alive_ = head.keep_alive;
-  if (head.status == 101) {
+  if (head.status == 101 || (method_ == "CONNECT" && head.status / 100 == 2)) {
     keep_alive_ = false;  // what is behind a tunnel is not HTTP any more
     phase_ = Phase::kTunnel;
     events_->OnHead(std::move(head));

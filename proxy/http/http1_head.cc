@@ -93,6 +93,12 @@ HttpFault ParseStatusLine(std::string_view line, ResponseHead* response) {
   return HttpFault::kNone;
 }
 
+// Of an authority: a ':' that is not inside brackets.
+bool HasPort(std::string_view authority) {
+  const std::size_t colon = authority.rfind(':');
+  return colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
+}
+
 HttpFault TakeAbsoluteForm(std::string_view target, std::size_t scheme_bytes,
                            RequestHead* request) {
   target.remove_prefix(scheme_bytes);
@@ -146,7 +152,8 @@ bool MayBeHttp1(std::string_view bytes) {
 HttpFault ParseTarget(std::string_view target, RequestHead* request) {
   // RFC 9112, 3.2.3: authority-form is CONNECT's, and only CONNECT's.
   if (request->method == "CONNECT") {
-    if (target.empty() || !IsAuthority(target) || target.find(':') == std::string_view::npos)
+    // RFC 9110, 9.3.6: with a port, which no scheme would tell.
+    if (!IsAuthority(target) || target.starts_with(':') || !HasPort(target))
       return HttpFault::kTarget;
     request->authority = target;
     return HttpFault::kNone;

@@ -95,7 +95,9 @@ void Http1Server::BeginRequest(RequestHead head) {
   is_head_ = head.method == "HEAD";
   version_ = head.version;
   wants_upgrade_ = !head.upgrade.empty();
-  close_after_ = draining_ || !head.keep_alive;
+  is_connect_ = head.method == "CONNECT";
+  // Whoever asked for a tunnel may send into it before it hears that there is none.
+  close_after_ = draining_ || !head.keep_alive || is_connect_;
   unconsumed_ = 0;
   StreamEvents* events = handler_.OnRequest(*this, std::move(head), request_whole_);
   // An answer given inside OnRequest() has ended the exchange.
@@ -183,7 +185,8 @@ void Http1Server::SendHead(const ResponseHead& head, bool end) {
     return;
   }
   response_begun_ = true;
-  const bool tunnel = wants_upgrade_ && head.status == 101;
+  const bool tunnel =
+      (wants_upgrade_ && head.status == 101) || (is_connect_ && head.status / 100 == 2);
   if (tunnel) {
     WriteResponseHead(head, false, AfterResponse::kKeepAlive, &out_.tail());
     phase_ = Phase::kTunnel;

@@ -70,6 +70,7 @@ class Http1Server final : public Codec, private ServerStream {
   bool is_head_ = false;
   HttpVersion version_ = HttpVersion::kHttp11;
   bool wants_upgrade_ = false;
+  bool is_connect_ = false;
   bool request_whole_ = true;
   bool response_begun_ = false;
   bool response_whole_ = true;

@@ -26,7 +26,7 @@ struct Http2Client::Stream final : Http2Stream, ClientStream {
 
   Http2Client& owner;
   ClientStreamEvents* client_events = nullptr;  // the same as `events`
-  bool is_head = false;
+  std::string_view method;                      // as far as it says something of the answer
   int informational = 0;
 };
 
@@ -47,9 +47,10 @@ ClientStream& Http2Client::Open(const RequestHead& request, bool end, ClientStre
   CHECK_TRUE(can_open());
   Http2FieldBlock block;
   block.Add(":method", request.method);
-  block.Add(":scheme", tls_ ? "https" : "http");
+  const bool connects = request.method == "CONNECT";  // RFC 9113, 8.5: its authority alone
+  if (!connects) block.Add(":scheme", tls_ ? "https" : "http");
   if (!request.authority.empty()) block.Add(":authority", request.authority);
-  block.Add(":path", request.path);
+  if (!connects) block.Add(":path", request.path);
   block.AddAll(request.fields);
   if (request.takes_trailers) block.Add("te", "trailers");
   const auto* body = static_cast<const nghttp2_data_provider*>(PendingBody());
@@ -61,7 +62,7 @@ ClientStream& Http2Client::Open(const RequestHead& request, bool end, ClientStre
   auto stream = std::make_unique<Stream>(*this);
   stream->id = id;
   stream->events = stream->client_events = &events;
-  stream->is_head = request.method == "HEAD";
+  stream->method = connects ? "CONNECT" : request.method == "HEAD" ? "HEAD" : "GET";
   stream->has_body = !end;
   Stream& opened = *stream;
   Add(std::move(stream));
@@ -90,8 +91,7 @@ bool Http2Client::ReadHead(const Stream& stream, bool ended, ResponseHead* head)
   // RFC 9113, 8.6: 101 is HTTP/1.1's. nghttp2 has seen to three digits.
   if (stream.status.size() != 3 || head->status < 100 || head->status > 599 || head->status == 101)
     return false;
-  if (TakeResponseFields(stream.raw, stream.is_head ? "HEAD" : "GET", head) != HttpFault::kNone)
-    return false;
+  if (TakeResponseFields(stream.raw, stream.method, head) != HttpFault::kNone) return false;
   if (ended) head->body = {};
   return true;
 }

@@ -56,8 +56,12 @@ HttpFault Http2Server::ReadHead(Http2Stream& stream, bool ended, RequestHead* he
   if (stream.too_large || stream.raw.size() > settings().message.fields)
     return HttpFault::kHeadTooLarge;
   if (!IsToken(stream.method)) return HttpFault::kStartLine;
-  if (!EqualsIgnoreCase(stream.scheme, "http") && !EqualsIgnoreCase(stream.scheme, "https"))
-    return stream.method == "CONNECT" ? HttpFault::kMethod : HttpFault::kTarget;
+  // RFC 9113, 8.5: CONNECT has an authority alone.
+  const bool connects = stream.method == "CONNECT";
+  const bool schemed =
+      EqualsIgnoreCase(stream.scheme, "http") || EqualsIgnoreCase(stream.scheme, "https");
+  if (connects ? !stream.scheme.empty() || !stream.path.empty() : !schemed)
+    return HttpFault::kTarget;
   if (!IsAuthority(stream.authority)) return HttpFault::kHost;
   if (stream.path.size() > settings().message.target_bytes) return HttpFault::kTargetTooLong;
   for (std::size_t i = 0; i < stream.raw.size(); ++i)
@@ -66,9 +70,9 @@ HttpFault Http2Server::ReadHead(Http2Stream& stream, bool ended, RequestHead* he
   head->version = HttpVersion::kHttp2;
   head->method = stream.method;
   // Only origin-form and "*" are paths (RFC 9113, 8.3.1).
-  if (!stream.path.starts_with('/') && stream.path != "*") return HttpFault::kTarget;
-  if (const HttpFault fault = ParseTarget(stream.path, head); fault != HttpFault::kNone)
-    return fault;
+  if (!connects && !stream.path.starts_with('/') && stream.path != "*") return HttpFault::kTarget;
+  const std::string& target = connects ? stream.authority : stream.path;
+  if (const HttpFault fault = ParseTarget(target, head); fault != HttpFault::kNone) return fault;
   head->authority = stream.authority;
   if (const HttpFault fault = TakeRequestFields(stream.raw, head); fault != HttpFault::kNone)
     return fault;

@@ -67,6 +67,7 @@ class HttpService final : public Service,
   const CallerFields* caller_fields() const override {
     return caller_fields_ ? &*caller_fields_ : nullptr;
   }
+  bool takes_connect() const override { return config().connect; }
   std::string_view hop() const override { return caller_.lane->hop; }
   UpstreamNeed NeedOf(const RequestHead& request) const override;
   UpstreamSource& upstreams() override { return *this; }

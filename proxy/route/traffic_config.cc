@@ -44,6 +44,9 @@ void ReadListenerTraffic(ConfigMap& map, const std::string& path, ListenerConfig
       map, {name, path, listener->direction == Direction::kOutbound, listener->has_forward()},
       problems);
   CheckAddresses(listener->traffic, problems);
+  if (listener->connect && listener->traffic.routes)
+    map.Problem("routes", "CONNECT names no path for a route to go by",
+                "connect: true on a listener of its own, with forward");
 }
 
 }  // namespace signet::proxy

@@ -174,6 +174,12 @@ TEST_CASE("a listener speaks tcp unless it says http or grpc, and upstream as fi
          Protocol::kDetect, UpstreamProtocol::kSame);
   CHECK(Says(inbound(", protocol: detect, rate_limits: {total: {requests: 1, per: 1s}}"),
              "'rate_limits' is about HTTP"));
+  CHECK(inbound(", protocol: http, connect: true").config->listeners[0].connect);
+  CHECK_FALSE(plain.config->listeners[0].connect);
+  CHECK(Says(inbound(", connect: true"), "CONNECT is a request of HTTP"));
+  CHECK(Says(inbound(", protocol: grpc, connect: true"), "CONNECT is a request of HTTP"));
+  CHECK(Says(inbound(", protocol: http, connect: true, routes: [{name: r, rules: [{name: x}]}]"),
+             "CONNECT names no path"));
   CHECK(Says(inbound(", protocol: htpp"), "'htpp' is not a protocol"));
   CHECK(Says(inbound(", protocol: http, upstream_protocol: h3"), "'h3' is not a protocol"));
   CHECK(Says(inbound(", upstream_protocol: http2"), "set protocol: http or grpc"));

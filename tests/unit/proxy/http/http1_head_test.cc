@@ -148,10 +148,11 @@ TEST_CASE("the request line is one method, one target, one version, single blank
   for (const char* other : {"GET / HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/1.2", "PRI * HTTP/2.0"})
     CHECK(line(other) == HttpFault::kVersion);
   CHECK(line(std::string(33, 'A') + " / HTTP/1.1") == HttpFault::kStartLine);
-  for (const char* bad : {"GET a HTTP/1.1", "GET /a#b HTTP/1.1", "GET /\x80 HTTP/1.1",
-                          "GET * HTTP/1.1", "GET /\x7f HTTP/1.1", "GET ftp://a/ HTTP/1.1",
-                          "GET http:///x HTTP/1.1", "GET http://u@a/ HTTP/1.1",
-                          "CONNECT / HTTP/1.1", "CONNECT a HTTP/1.1", "GET a:80 HTTP/1.1"})
+  for (const char* bad :
+       {"GET a HTTP/1.1", "GET /a#b HTTP/1.1", "GET /\x80 HTTP/1.1", "GET * HTTP/1.1",
+        "GET /\x7f HTTP/1.1", "GET ftp://a/ HTTP/1.1", "GET http:///x HTTP/1.1",
+        "GET http://u@a/ HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT a HTTP/1.1",
+        "CONNECT [::1] HTTP/1.1", "CONNECT :80 HTTP/1.1", "GET a:80 HTTP/1.1"})
     CHECK(line(bad) == HttpFault::kTarget);
 }
 
