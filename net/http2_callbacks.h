@@ -16,23 +16,33 @@
 
 namespace signet::net {
 
+struct Http2Options {
+  bool is_server = true;
+  std::size_t most_head = 0;  // bytes of a head that is sent; 0: nghttp2's own bound
+  // Whether nghttp2 checks heads and lengths (RFC 9113, 8.1 to 8.3); if not, the session must.
+  bool checks_messages = true;
+};
+
 template <class Session>
 struct Http2Callbacks {
   static std::string_view Text(const std::uint8_t* bytes, std::size_t count) {
     return {reinterpret_cast<const char*>(bytes), count};
   }
-  // `most_head`: bytes of a head that is sent; 0: nghttp2's own bound. The caller deletes it.
-  static nghttp2_session* Open(Session* session, bool is_server, std::size_t most_head) {
+  // The caller deletes it.
+  static nghttp2_session* Open(Session* session, const Http2Options& options) {
     nghttp2_option* option = nullptr;
     CHECK_TRUE(nghttp2_option_new(&option) == 0);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_max_outbound_ack(option, 100);
     nghttp2_option_set_no_closed_streams(option, 1);
-    if (most_head > 0) nghttp2_option_set_max_send_header_block_length(option, most_head);
+    nghttp2_option_set_no_http_messaging(option, options.checks_messages ? 0 : 1);
+    if (options.most_head > 0)
+      nghttp2_option_set_max_send_header_block_length(option, options.most_head);
     nghttp2_session_callbacks* callbacks = Make();
     nghttp2_session* made = nullptr;
-    const int failed = is_server ? nghttp2_session_server_new2(&made, callbacks, session, option)
-                                 : nghttp2_session_client_new2(&made, callbacks, session, option);
+    const int failed = options.is_server
+                           ? nghttp2_session_server_new2(&made, callbacks, session, option)
+                           : nghttp2_session_client_new2(&made, callbacks, session, option);
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
     CHECK_TRUE(failed == 0);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "net/tls.h"
@@ -42,6 +43,9 @@ class RpcCall {
   virtual void Finish(RpcStatus status) = 0;
   // When the caller stops waiting (grpc-timeout); far away if it did not say.
   virtual SteadyTime deadline() const = 0;
+  // What the request holds under a name its service wants (RpcService::WantsField), in order. Only
+  // while the call begins, and on the loop's thread.
+  virtual std::vector<std::string> Field(std::string_view name) const = 0;
 };
 
 // What a service does with a call.
@@ -64,6 +68,8 @@ class RpcHandler {
 class RpcService {
  public:
   virtual ~RpcService() = default;
+  // Whether a call may ask for this field of its request. Names are lower case.
+  virtual bool WantsField(std::string_view /*name*/) const { return false; }
   // A new connection over TLS; `peer` null: anonymous. `remote` is its address.
   virtual std::shared_ptr<const RpcPeer> Meet(const PeerIdentity* peer, std::string remote) = 0;
   // A call begins. The first message comes when it is asked for. Never null; a call that is refused

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "net/grpc/rpc_wire.h"
+
 namespace signet::net {
 namespace {
 
@@ -106,9 +108,13 @@ void RpcConnection::Flush() {
   if (ended_) return;
   if (more) return ScheduleAgain();
   if (!pending_.empty()) return;
-  std::string().swap(pending_);
+  WipeText(&pending_);
   if (!closing_ && session_.over()) Close();
   if (readable_) ScheduleAgain();
+}
+
+void RpcConnection::Drain() {
+  if (!std::exchange(draining_, true)) session_.Drain();
 }
 
 // False: for now there is nothing more to do.
@@ -118,9 +124,13 @@ bool RpcConnection::WriteOnce() {
   std::string& out = turn_.out();
   out.clear();
   session_.Produce(RpcTurn::kBytes, &out);
-  if (out.empty() || !Write(&out)) return false;
-  if (!out.empty()) pending_ = out;
-  return true;
+  if (out.empty()) return false;
+  const std::size_t produced = out.size();
+  const bool written = Write(&out);
+  if (written && !out.empty()) pending_ = out;
+  out.resize(produced);  // what was sent too is wiped, and the room kept
+  WipeBytes({reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
+  return written;
 }
 
 // Takes from `bytes` what was sent. False: the connection has ended.

@@ -41,7 +41,7 @@ class RpcConnection final : public EventHandler {
   void OnEvents(std::uint32_t events) override;
   // Sends what there is to send.
   void Flush();
-  void Drain() { session_.Drain(); }
+  void Drain();
   void End(ConnectionEnd how);
   // A look each second: pings a peer that was silent for `silence`, and ends one that was silent
   // for `patience` more.
@@ -53,6 +53,7 @@ class RpcConnection final : public EventHandler {
   bool greeted() const { return session_.greeted(); }
   // No call is under way, and what was answered has left.
   bool at_rest() const { return session_.calls() == 0 && pending_.empty(); }
+  std::size_t calls() const { return session_.calls(); }
 
  private:
   void Pump();
@@ -78,6 +79,7 @@ class RpcConnection final : public EventHandler {
   bool readable_ = true;
   bool writable_ = true;
   bool dirty_ = false;
+  bool draining_ = false;
   bool closing_ = false;  // everything was said
   bool ended_ = false;
   RpcSession session_;  // calls back until it is gone

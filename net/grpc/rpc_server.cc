@@ -22,6 +22,7 @@ struct RpcServer::State {
       : service(rpc_service), limits(server_limits) {}
 
   void Start(std::uint64_t id, RpcConnection::Origin origin, std::unique_ptr<ByteStream> stream);
+  void StartLocal(UniqueFd socket, std::shared_ptr<const RpcPeer> peer);
   void Flush(std::uint64_t id);
   void Remove(std::uint64_t id, ConnectionEnd how);
   void Sweep();
@@ -63,6 +64,12 @@ void RpcServer::State::Start(std::uint64_t id, RpcConnection::Origin origin,
   if (sweep == 0) sweep = loop->RunAfter(kSweepEvery, [this] { Sweep(); });
   connection->Start();
   if (draining) connection->Drain();
+}
+
+void RpcServer::State::StartLocal(UniqueFd socket, std::shared_ptr<const RpcPeer> peer) {
+  if (draining) return;
+  Start(kLocal | ++last_local, {nullptr, std::move(peer), UINT64_MAX},
+        OverSocket(std::move(socket)));
 }
 
 void RpcServer::State::Flush(std::uint64_t id) {
@@ -107,6 +114,9 @@ void RpcServer::State::Sweep() {
     for (const auto& [id, connection] : connections) {
       if (const auto how = TimeIsUp(id, *connection, wall))
         connection->End(*how);
+      else if (connection->calls() == 0 &&
+               loop->now() - connection->last_used() >= limits.rest_limit)
+        connection->Drain();
       else
         connection->CheckAlive(limits.ping_after, limits.ping_patience);
     }
@@ -171,12 +181,11 @@ void RpcServer::CloseAll() {
 }
 
 void RpcServer::AdoptLocal(UniqueFd socket, std::shared_ptr<const RpcPeer> peer) {
+  if (state_->mailbox->InLoop()) return state_->StartLocal(std::move(socket), std::move(peer));
   // std::function copies, hence the shared pointer around what moves.
   auto moved = std::make_shared<UniqueFd>(std::move(socket));
   state_->mailbox->Post([state = state_.get(), moved, peer = std::move(peer)] {
-    if (state->draining) return;
-    state->Start(kLocal | ++state->last_local, {nullptr, peer, UINT64_MAX},
-                 OverSocket(std::move(*moved)));
+    state->StartLocal(std::move(*moved), peer);
   });
 }
 

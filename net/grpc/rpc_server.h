@@ -19,6 +19,7 @@ struct RpcServerLimits {
   // From the end of the handshake to the end of HTTP/2's preface.
   Duration preface_limit = std::chrono::seconds(30);
   Duration idle_limit = std::chrono::hours(24);    // without a call or a message
+  Duration rest_limit = Duration::max();           // with no call open; ends by GOAWAY
   Duration ping_after = std::chrono::seconds(60);  // of silence
   Duration ping_patience = std::chrono::seconds(20);
   // A connection ends within a second of its peer's valid_until: a stream must not outlive the SVID
@@ -40,7 +41,8 @@ class RpcServer final : public FrontService {
 
   // From here on: safe from any thread, after Attach().
 
-  // A connected, non-blocking stream socket that needs no TLS.
+  // A connected, non-blocking stream socket that needs no TLS. `peer` is let go with its
+  // connection, but for what the service keeps of it.
   void AdoptLocal(UniqueFd socket, std::shared_ptr<const RpcPeer> peer);
   // No more calls: those under way may end, for `most`. Returns when none is left, or after that.
   void Drain(Duration most);

@@ -79,6 +79,27 @@ class StatusFields {
 
 // ---- A call
 
+bool RpcStream::Head::IsInOrder(std::string_view name) {
+  if (!name.starts_with(':')) {
+    others = true;
+    return true;
+  }
+  constexpr std::array<std::string_view, 4> kPseudo = {":method", ":scheme", ":authority", ":path"};
+  const auto found = std::ranges::find(kPseudo, name);
+  if (others || found == kPseudo.end()) return false;
+  const unsigned bit = 1U << (found - kPseudo.begin());
+  const bool repeated = (pseudo & bit) != 0;
+  pseudo |= bit;
+  return !repeated;
+}
+
+std::vector<std::string> RpcStream::Field(std::string_view name) const {
+  std::vector<std::string> values;
+  for (const auto& [known, value] : head_.wanted)
+    if (known == name) values.push_back(value);
+  return values;
+}
+
 void RpcStream::Enqueue(RpcMailbox::Wish wish) {
   ++queued_;
   wish.stream = shared_from_this();
@@ -92,7 +113,7 @@ void RpcStream::Read() {
 
 void RpcStream::Send(std::string message) {
   if (MustQueue()) return Enqueue({RpcMailbox::Wish::Kind::kSend, nullptr, std::move(message), {}});
-  DoSend(message);
+  DoSend(std::move(message));
 }
 
 void RpcStream::Finish(RpcStatus status) {
@@ -107,7 +128,7 @@ void RpcStream::CarryOut(RpcMailbox::Wish wish) {
     case RpcMailbox::Wish::Kind::kRead:
       return DoRead();
     case RpcMailbox::Wish::Kind::kSend:
-      return DoSend(wish.message);
+      return DoSend(std::move(wish.message));
     case RpcMailbox::Wish::Kind::kFinish:
       return DoFinish(std::move(wish.status));
   }
@@ -118,22 +139,35 @@ void RpcStream::DoRead() {
   Deliver();
 }
 
-void RpcStream::DoSend(const std::string& message) {
-  if (session_ == nullptr || status_) return;
+void RpcStream::DoSend(std::string message) {
+  if (session_ == nullptr || status_) return WipeText(&message);
   CHECK_TRUE(message.size() <= UINT32_MAX);
-  if (session_->unsent_ > session_->limits_.answer_bytes)
+  if (session_->unsent_ > session_->limits_.answer_bytes) {
+    WipeText(&message);
     return DoFinish({kResourceExhausted, "too many answers of this connection wait", {}});
-  if (out_at_ > out_.size() / 2) {
-    out_.erase(0, out_at_);
-    out_at_ = 0;
   }
-  session_->unsent_ += kRpcPrefixBytes + message.size();
-  AppendRpcPrefix(static_cast<std::uint32_t>(message.size()), &out_);
-  out_.append(message);
+  Append(message);
+  WipeText(&message);
   if (answered_)
     session_->Resume(*this);
   else
     session_->SubmitHead(*this);
+}
+
+// Nothing is left behind in memory that a growing string gives back.
+void RpcStream::Append(std::string_view message) {
+  const std::size_t size = kRpcPrefixBytes + message.size();
+  if (out_at_ > out_.size() / 2 || out_.capacity() - out_.size() < size) {
+    std::string grown;
+    grown.reserve(std::max(waiting() + size, waiting() * 2));
+    grown.append(out_, out_at_);
+    WipeText(&out_);
+    out_ = std::move(grown);
+    out_at_ = 0;
+  }
+  session_->unsent_ += size;
+  AppendRpcPrefix(static_cast<std::uint32_t>(message.size()), &out_);
+  out_.append(message);
 }
 
 void RpcStream::DoFinish(RpcStatus status) {
@@ -154,7 +188,7 @@ void RpcStream::DropInput() {
 }
 
 void RpcStream::DropOutput() {
-  std::string().swap(out_);
+  WipeText(&out_);
   out_at_ = 0;
 }
 
@@ -252,7 +286,7 @@ RpcSession::RpcSession(RpcService& service, std::shared_ptr<const RpcPeer> peer,
       on_output_(std::move(on_output)),
       budget_(kBudget, kBudgetPerSecond, loop.now()),
       last_used_(loop.now()) {
-  session_ = Callbacks::Open(this, true, 0);
+  session_ = Callbacks::Open(this, {.checks_messages = !limits_.any_authority});
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
@@ -298,6 +332,11 @@ int RpcSession::OnField(std::int32_t id, std::string_view name, std::string_view
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   if (stream->began_) return 0;
+  if (!head.IsInOrder(name)) {
+    Charge();
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+  if (service_.WantsField(name)) head.wanted.emplace_back(name, value);
   for (const auto& [known, target] : {std::pair{std::string_view(":method"), &head.method},
                                       {":path", &head.path},
                                       {"content-type", &head.content_type},
@@ -317,6 +356,7 @@ int RpcSession::OnFrame(const void* untyped) {
       const auto stream = Find(frame.hd.stream_id);
       if (frame.hd.type == NGHTTP2_DATA && frame.hd.length <= frame.data.padlen && !ended) Charge();
       if (stream == nullptr) return 0;
+      if (frame.hd.type == NGHTTP2_HEADERS && stream->began_ && !ended) Charge();
       if (!stream->began_) Begin(*stream);
       if (ended) EndInput(*stream);
       return 0;
@@ -343,13 +383,14 @@ int RpcSession::OnFrame(const void* untyped) {
 
 void RpcSession::Begin(RpcStream& stream) {
   stream.began_ = true;
-  const RpcStream::Head head = std::exchange(stream.head_, {});
+  const RpcStream::Head& head = stream.head_;
   if (stopped_) return;
   if (head.method != "POST") return Refuse(stream, "405");
   if (!IsRpcContentType(head.content_type)) return Refuse(stream, "415");
   if (const auto timeout = ParseRpcTimeout(head.timeout)) stream.deadline_ = loop_.now() + *timeout;
   stream.handler_ = service_.Begin(head.path, peer_, stream.shared_from_this());
   CHECK_TRUE(stream.handler_ != nullptr);
+  stream.head_ = {};
   stream.Deliver();
 }
 
@@ -459,7 +500,9 @@ void RpcSession::OnFrameSent(const void* untyped) {
   const auto& frame = *static_cast<const nghttp2_frame*>(untyped);
   if (frame.hd.type == NGHTTP2_DATA) {
     last_used_ = loop_.now();
-    budget_.Earn();  // clients ping to measure how fast what they read arrives
+    // Clients ping to measure how fast what they read arrives, and reset a stream once they have
+    // heard what they wanted.
+    budget_.Earn(2);
   }
   if (frame.hd.type != NGHTTP2_HEADERS || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   const auto stream = Find(frame.hd.stream_id);

@@ -8,7 +8,8 @@
 // the peer nothing draws on a budget; when that is used up, the connection ends with
 // ENHANCE_YOUR_CALM.
 //
-// Compressed messages are refused: their size is known only when they are unpacked.
+// Compressed messages are refused: their size is known only when they are unpacked. Answers are
+// wiped once they are sent, as they may hold keys; but for nghttp2's one buffer of 16 kB.
 //
 // Threads: the loop's, but for what RpcCall promises.
 #pragma once
@@ -42,6 +43,9 @@ struct RpcLimits {
   std::size_t answer_bytes = std::size_t{32} << 20;
   std::size_t head_bytes = 16 * 1024;  // fields of a request, each with 32 more (RFC 9113, 6.5.2)
   std::uint32_t streams = 256;
+  // For local sockets, whose callers name no host: many say the socket's path in :authority, which
+  // nghttp2 refuses there. Fields are then checked by the session, as far as they mean anything.
+  bool any_authority = false;
 };
 
 class RpcSession;
@@ -57,6 +61,7 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
   void Send(std::string message) override;
   void Finish(RpcStatus status) override;
   SteadyTime deadline() const override { return deadline_; }
+  std::vector<std::string> Field(std::string_view name) const override;
 
   // What was put into the mailbox.
   void CarryOut(RpcMailbox::Wish wish);
@@ -66,14 +71,21 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
   friend struct Http2Callbacks<RpcSession>;
   // The request's fields, until the head is whole.
   struct Head {
-    std::string method, path, content_type, encoding, timeout;
+    // RFC 9113, 8.3: pseudo-fields stand before all others, each once, and there are four.
+    bool IsInOrder(std::string_view name);
+
+    std::string method, path, content_type, timeout;
+    std::vector<std::pair<std::string, std::string>> wanted;  // by the service
     std::size_t cost = 0;
+    unsigned pseudo = 0;  // a bit for each that was there
+    bool others = false;
   };
 
   bool MustQueue() const { return !mailbox_->InLoop() || queued_ != 0; }
   void Enqueue(RpcMailbox::Wish wish);
   void DoRead();
-  void DoSend(const std::string& message);
+  void DoSend(std::string message);
+  void Append(std::string_view message);
   void DoFinish(RpcStatus status);
   // Hands on what is there, as far as it is asked for.
   void Deliver();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/bytes.h"
 #include "base/check.h"
 
 namespace signet::net {
@@ -58,6 +59,11 @@ std::optional<Duration> ParseRpcTimeout(std::string_view text) {
 void AppendRpcPrefix(std::uint32_t size, std::string* out) {
   out->push_back('\0');
   for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<char>(size >> shift));
+}
+
+void WipeText(std::string* text) {
+  WipeBytes({reinterpret_cast<std::uint8_t*>(text->data()), text->size()});
+  std::string().swap(*text);
 }
 
 RpcPrefix ReadRpcPrefix(std::string_view bytes) {

@@ -21,6 +21,8 @@ std::string EncodeRpcMessage(std::string_view message, std::size_t most = 6000);
 std::optional<Duration> ParseRpcTimeout(std::string_view text);
 // Appends the prefix of a message of `size` bytes, not compressed.
 void AppendRpcPrefix(std::uint32_t size, std::string* out);
+// Wipes, and gives back what it took: answers hold keys and tokens.
+void WipeText(std::string* text);
 struct RpcPrefix {
   std::uint8_t flag = 0;
   std::uint32_t size = 0;

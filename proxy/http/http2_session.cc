@@ -90,7 +90,8 @@ Http2Session::Http2Session(Role role, OutputBuffer& out, const HttpSettings& set
 Http2Session::~Http2Session() { nghttp2_session_del(session_); }
 
 void Http2Session::Start() {
-  session_ = Callbacks::Open(this, role_ == Role::kServer, 2 * settings_.message.head_bytes);
+  session_ = Callbacks::Open(
+      this, {.is_server = role_ == Role::kServer, .most_head = 2 * settings_.message.head_bytes});
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings_.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},

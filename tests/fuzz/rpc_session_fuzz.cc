@@ -16,8 +16,9 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::size_t kMostProduced = std::size_t{1} << 20;
 
-RpcLimits Limits() {
+RpcLimits Limits(bool any_authority = false) {
   RpcLimits limits;
+  limits.any_authority = any_authority;
   limits.message_bytes = 1000;
   limits.connection_bytes = 4000;
   limits.answer_bytes = 10'000;
@@ -79,17 +80,20 @@ class Handler final : public RpcHandler {
 
 class Service final : public RpcService {
  public:
+  bool WantsField(std::string_view name) const override { return name == "te"; }
   std::shared_ptr<const RpcPeer> Meet(const PeerIdentity*, std::string) override { return nullptr; }
   std::shared_ptr<RpcHandler> Begin(const std::string& path, const std::shared_ptr<const RpcPeer>&,
                                     const std::shared_ptr<RpcCall>& call) override {
     CHECK_TRUE(path.size() <= Limits().head_bytes);
+    for (const std::string& value : call->Field("te"))
+      CHECK_TRUE(value.size() <= Limits().head_bytes);
     handlers.push_back(std::make_shared<Handler>(call, path));
     return handlers.back();
   }
   std::vector<std::shared_ptr<Handler>> handlers;
 };
 
-void Serve(std::string_view input, std::size_t piece, bool taken) {
+void Serve(std::string_view input, std::size_t piece, bool taken, bool any_authority) {
   static const test::FakeClock clock;
   static const auto loop = *EventLoop::Create(clock);
   RpcTurn turn({[](std::uint64_t) {}, [](std::uint64_t, ConnectionEnd) {}, [] {}});
@@ -97,7 +101,7 @@ void Serve(std::string_view input, std::size_t piece, bool taken) {
   mailbox->Open();
   Service service;
   {
-    RpcSession session(service, nullptr, mailbox, Limits(), *loop, [] {});
+    RpcSession session(service, nullptr, mailbox, Limits(any_authority), *loop, [] {});
     session.Receive(kPreface);
     std::string out;
     while (!input.empty() && !session.over()) {
@@ -127,6 +131,6 @@ void Serve(std::string_view input, std::size_t piece, bool taken) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
   const std::string_view input(reinterpret_cast<const char*>(data) + 2, size - 2);
-  signet::net::Serve(input, std::size_t{1} + data[1] * 4, (data[0] & 1) != 0);
+  signet::net::Serve(input, std::size_t{1} + data[1] * 4, (data[0] & 1) != 0, (data[0] & 2) != 0);
   return 0;
 }

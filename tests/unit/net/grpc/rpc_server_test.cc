@@ -172,6 +172,25 @@ TEST_CASE("a gRPC connection without a call or message ends at its limit") {
   CHECK(world.server.connections() == 0);
 }
 
+TEST_CASE("a connection at rest is told to go, one with an open call is not") {
+  RpcServerLimits limits;
+  limits.rest_limit = std::chrono::minutes(10);
+  limits.ping_after = std::chrono::hours(1);
+  ServerWorld world(limits);
+  Http2Caller idle(world.ConnectLocal()), busy(world.ConnectLocal());
+  CHECK(Echoes(idle, 1));
+  busy.Send(CallFrames(1, "/wait", "x"));
+  const auto call = world.service.Next();
+  world.clock.Advance(std::chrono::minutes(10));
+  world.Pass(std::chrono::seconds(2));
+  CHECK(idle.AwaitGoAway() == h2::kNoError);
+  world.Pass(std::chrono::seconds(4));  // also when it does not hear
+  CHECK(Eventually([&] { return world.server.local_connections() == 1; }));
+  call->Send("answer");
+  call->Finish({});
+  CHECK(busy.Await(1).body == Prefixed("answer"));
+}
+
 TEST_CASE("who shows no certificate is served for a while") {
   ServerWorld world;
   Http2Caller anonymous(world.Connect(world.peers.AnonymousClient()));

@@ -180,6 +180,51 @@ TEST_CASE("what is no gRPC is answered as HTTP") {
   CHECK(world.service.handlers.size() == 1);
 }
 
+TEST_CASE("a field that the service wants is there as often as it was sent, and no other") {
+  SessionWorld world;
+  world.Receive(
+      HeadersFrame(1, RpcHead("/wait", {{"x-wanted", "one"}, {"x-other", "x"}, {"x-wanted", ""}})));
+  world.Receive(HeadersFrame(3, RpcHead("/wait")));
+  CHECK(world.handler(0).wanted == std::vector<std::string>{"one", ""});
+  CHECK(world.handler(0).other.empty());
+  CHECK(world.handler(1).wanted.empty());
+}
+
+TEST_CASE("on a local socket any authority is one; fields out of order are not taken anywhere") {
+  RpcLimits limits;
+  limits.any_authority = GENERATE(false, true);
+  SessionWorld world(limits);
+  const auto head = [](const std::string& authority) {
+    return h2::List{{":method", "POST"},
+                    {":scheme", "http"},
+                    {":path", "/echo"},
+                    {":authority", authority},
+                    {"content-type", "application/grpc"}};
+  };
+  std::uint32_t id = 1;
+  for (const char* authority : {"/run/x/api.sock", "unix:///run/x.sock", "outbound|1||x"}) {
+    world.Receive(HeadersFrame(id, head(authority)) + DataFrame(id, Prefixed("a"), true));
+    if (limits.any_authority)
+      CHECK(world.StatusOf(id) == "0");
+    else
+      CHECK(world.Answer(id).reset);
+    id += 2;
+  }
+  const std::size_t begun = world.service.handlers.size();
+  auto twice = head("a"), late = head("a"), unknown = head("a");
+  twice.insert(twice.begin(), {":path", "/once"});
+  late.insert(late.begin(), {"x-other", "x"});
+  unknown.insert(unknown.begin(), {":status", "200"});
+  for (const h2::List& fields : {twice, late, unknown}) {
+    world.Receive(HeadersFrame(id, fields, true));
+    CHECK(world.Answer(id).reset);
+    id += 2;
+  }
+  CHECK(world.service.handlers.size() == begun);
+  world.Receive(CallFrames(id, "/echo", "still here"));
+  CHECK(world.StatusOf(id) == "0");
+}
+
 TEST_CASE("a call that is reset is over at once, before an answer and within it") {
   SessionWorld world({}, h2::Number(4, 2) + h2::Number(10, 4));  // ten bytes of window
   world.Receive(HeadersFrame(1, RpcHead("/wait")) + DataFrame(1, Prefixed("unread")));

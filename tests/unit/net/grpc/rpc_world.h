@@ -75,6 +75,7 @@ class TestHandler final : public RpcHandler {
 
   const std::string path;
   const std::shared_ptr<RpcCall> call;
+  const std::vector<std::string> wanted = call->Field("x-wanted"), other = call->Field("x-other");
   std::vector<std::string> messages;
   std::function<void()> on_sent;
   int half_closes = 0, sent = 0, over = 0;
@@ -85,6 +86,7 @@ class TestService final : public RpcService {
   struct Peer final : RpcPeer {
     std::string name;
   };
+  bool WantsField(std::string_view name) const override { return name == "x-wanted"; }
   std::shared_ptr<const RpcPeer> Meet(const PeerIdentity* peer, std::string) override {
     auto met = std::make_shared<Peer>();
     met->name = peer == nullptr ? "anonymous" : peer->name;
