@@ -12,8 +12,6 @@ namespace {
 constexpr Reason kTooManyCallers{"too many callers at once"};
 constexpr std::uint32_t kFailureLinesPerSecond = 10;  // any local user can cause them
 
-constexpr Reason kUnknownConnection{"connection not known"};
-
 constexpr std::array<std::pair<grpc::StatusCode, const char*>, 4> kCountedCodes = {
     {{grpc::INVALID_ARGUMENT, "invalid_argument"},
      {grpc::PERMISSION_DENIED, "permission_denied"},
@@ -43,7 +41,6 @@ RefusalCounters::RefusalCounters(Metrics& metrics) {
   by_reason_ = {{kCallerGone.text, counter("caller_gone")},
                 {kCallerChanged.text, counter("caller_changed")},
                 {kCallerUnreadable.text, counter("caller_unreadable")},
-                {kUnknownConnection.text, counter("unknown_connection")},
                 {kTooManyStreams.text, counter("too_many_streams")},
                 {kTooManyCallers.text, counter("too_many_callers")}};
   other_reason_ = counter("other");
@@ -70,19 +67,13 @@ CallerGate::CallerGate(CallerTable& callers, const Attestation& attestation,
       failure_lines_(attestation.clock, kFailureLinesPerSecond),
       decisions_(attestation.clock, attestation.log) {}
 
-tl::expected<CallerGate::Admission, grpc::Status> CallerGate::Admit(
-    const grpc::CallbackServerContext& context) {
-  CallerPtr caller = callers_.Find(context.peer());
-  if (!caller) {
-    refusals_.CountAttestation(Error{Code::kUnavailable, kUnknownConnection, {}});
-    return tl::unexpected(NotAttested());
-  }
-  auto slot = callers_.TakeStream(caller);
+tl::expected<CallerGate::Admission, grpc::Status> CallerGate::Admit(const Arrival& arrival) {
+  auto slot = callers_.TakeStream(arrival.caller);
   if (!slot) {
     refusals_.CountAttestation(Error{Code::kUnavailable, kTooManyStreams, {}});
     return tl::unexpected(Refusal(grpc::StatusCode::UNAVAILABLE, kStreamsUsedUp));
   }
-  return Admission{std::move(caller), std::move(*slot)};
+  return Admission{arrival.caller, std::move(*slot), arrival.call};
 }
 
 tl::expected<identity::SelectorSet, grpc::Status> CallerGate::AttestNow(
@@ -112,12 +103,17 @@ void CallerGate::Attest(const CallerPtr& caller, Attested attested, Refused refu
   refused(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
 }
 
-grpc::ServerUnaryReactor* CallerGate::RefuseUnary(grpc::CallbackServerContext* context,
-                                                  const grpc::Status& status) {
+void CallerGate::Run(std::size_t size, std::function<void()> work, const Refused& refused) {
+  if (size <= kQuickRequest) return work();
+  if (!attestation_.pool.Submit(std::move(work)))
+    refused(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
+}
+
+std::shared_ptr<net::RpcHandler> CallerGate::Refuse(net::RpcCall& call,
+                                                    const grpc::Status& status) {
   refusals_.Count(status);
-  auto* reactor = context->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
+  call.Finish(ToRpcStatus(status));
+  return std::make_shared<EndedCall>();
 }
 
 }  // namespace signet::agent

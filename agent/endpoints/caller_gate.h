@@ -1,17 +1,18 @@
-// The way in for calls: who calls is looked up and counted on gRPC's thread, and attested away from
+// The way in for calls: they are counted on the socket's loop, and who calls is attested away from
 // it.
 //
 // Threads: safe from any thread.
 #pragma once
 
-#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/status.h>
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <string>
 
-#include "agent/endpoints/caller_table.h"
+#include "agent/endpoints/arrival.h"
 #include "agent/endpoints/decision_log.h"
-#include "agent/endpoints/update_stream.h"
 #include "agent/workload/attestation_pool.h"
 #include "base/log.h"
 #include "base/log_limit.h"
@@ -19,6 +20,9 @@
 #include "identity/spiffe/selector.h"
 
 namespace signet::agent {
+
+// Requests up to so many bytes are read on the loop.
+inline constexpr std::size_t kQuickRequest = 16 * 1024;
 
 using CallerAttestor = std::function<Result<identity::SelectorSet>(const net::PeerCredentials&)>;
 
@@ -58,28 +62,38 @@ class CallerGate {
   struct Admission {
     CallerPtr caller;
     CallerTable::StreamSlot slot;
+    std::shared_ptr<net::RpcCall> call;
   };
-  // One call more of whoever is on the other end; UNAVAILABLE at a limit.
-  tl::expected<Admission, grpc::Status> Admit(const grpc::CallbackServerContext& context);
+  // One call more of this caller; UNAVAILABLE at a limit.
+  tl::expected<Admission, grpc::Status> Admit(const Arrival& arrival);
+  // A call that ends before it began, counted.
+  std::shared_ptr<net::RpcHandler> Refuse(net::RpcCall& call, const grpc::Status& status);
 
   using Attested = std::function<void(identity::SelectorSet)>;
   using Refused = std::function<void(const grpc::Status&)>;
   // Calls one of the two, later and on another thread; `refused` maybe at once. Neither is called
   // when the agent stops first.
   void Attest(const CallerPtr& caller, Attested attested, Refused refused);
-  // The same for some process a delegate names. Blocks: not on gRPC's threads.
+  // The same for some process a delegate names. Blocks: not on the loop.
   tl::expected<identity::SelectorSet, grpc::Status> AttestNow(const net::PeerCredentials& peer);
 
-  // A stream or call that ends before it began, counted.
-  template <class Reactor>
-  Reactor* RefuseStream(const grpc::Status& status) {
-    refusals_.Count(status);
-    return new RefusedStream<Reactor>(status);
+  // The request in these bytes, or that they are none: at once, or on the threads that attest when
+  // it is so long that reading it would hold up the loop.
+  template <class Request>
+  void Read(std::string bytes, std::function<void(const Request&)> read, const Refused& refused) {
+    const std::size_t size = bytes.size();
+    Run(
+        size,
+        [bytes = std::move(bytes), read = std::move(read), refused] {
+          Request request;
+          request.ParseFromString(bytes) ? read(request) : refused(MalformedRequest());
+        },
+        refused);
   }
-  grpc::ServerUnaryReactor* RefuseUnary(grpc::CallbackServerContext* context,
-                                        const grpc::Status& status);
 
  private:
+  void Run(std::size_t size, std::function<void()> work, const Refused& refused);
+
   CallerTable& callers_;
   const Attestation& attestation_;
   RefusalCounters& refusals_;

@@ -1,9 +1,7 @@
-// Who is on the other end of each connection of the public socket, by descriptor: the kernel's
-// word, noted before gRPC gets the descriptor. gRPC names a connection only by its number ("fd:17")
-// and tells nobody when it closes one, so a row counts only while the descriptor is still the same
-// socket (its inode), and rows of closed ones are reaped from time to time.
+// Who is connected to a socket, and how many connections and streams each user has: the kernel's
+// word on the caller is noted as it is accepted, belongs to its connection, and goes with it.
 //
-// Threads: safe from any thread.
+// Threads: safe from any thread. It outlives what it hands out.
 #pragma once
 
 #include <atomic>
@@ -12,7 +10,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "net/peer_credentials.h"
@@ -53,17 +52,26 @@ class CallerTable {
   explicit CallerTable(const CallerLimits& limits) : limits_(limits) {}
   const CallerLimits& limits() const { return limits_; }
 
-  // Fails with kTooManyConnections, noting nothing; the descriptor stays the caller's to close.
-  Status Admit(int fd, net::PeerCredentials credentials);
-  // `peer` as ServerContext::peer() gives it. Null when there is no such row, or the number means
-  // another socket by now.
-  CallerPtr Find(std::string_view peer) const;
-  // Forgets closed connections.
-  void Reap();
-  // Hangs up on everybody: what waits to be read by them fails. gRPC closes the descriptors.
-  void HangUp();
+  // One connection, counted until destroyed. Its caller may outlive it: a call that is being
+  // attested holds it.
+  class Place {
+   public:
+    Place(Place&& other) noexcept
+        : table_(std::exchange(other.table_, nullptr)), caller_(std::move(other.caller_)) {}
+    Place& operator=(Place&&) = delete;
+    ~Place();
+    const CallerPtr& caller() const { return caller_; }
+
+   private:
+    friend class CallerTable;
+    Place(CallerTable* table, CallerPtr caller) : table_(table), caller_(std::move(caller)) {}
+    CallerTable* table_;
+    CallerPtr caller_;
+  };
+  // Fails with kTooManyConnections.
+  Result<Place> Admit(net::PeerCredentials credentials);
   std::size_t connections() const;
-  // Those that are open now, with the most streams first.
+  // With the most streams first.
   std::vector<ConnectedCaller> Connected() const;
 
   // One stream of a caller, counted until destroyed.
@@ -85,16 +93,9 @@ class CallerTable {
   std::size_t streams() const;
 
  private:
-  struct Row {
-    std::uint64_t inode;
-    CallerPtr caller;
-  };
-  void Forget(std::map<int, Row>::iterator row);
-  void ReapLocked();
-
   const CallerLimits limits_;
   mutable std::mutex mutex_;
-  std::map<int, Row> rows_;
+  std::unordered_set<const Caller*> connected_;
   std::map<uid_t, std::size_t> connections_of_;
   std::map<uid_t, std::size_t> streams_of_;
 };

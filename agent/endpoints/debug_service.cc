@@ -49,21 +49,23 @@ api::GetInfoResponse DebugService::Compose() const {
   return info;
 }
 
-grpc::ServerUnaryReactor* DebugService::GetInfo(grpc::CallbackServerContext* context,
-                                                const api::GetInfoRequest*,
-                                                api::GetInfoResponse* response) {
-  {
-    const std::lock_guard lock(mutex_);
-    const SteadyTime now = clock_.SteadyNow();
-    if (!composed_at_ || now - *composed_at_ >= kKept) {
-      composed_ = Compose();
-      composed_at_ = now;
-    }
-    *response = composed_;
+api::GetInfoResponse DebugService::Recent() {
+  const std::lock_guard lock(mutex_);
+  const SteadyTime now = clock_.SteadyNow();
+  if (!composed_at_ || now - *composed_at_ >= kKept) {
+    composed_ = Compose();
+    composed_at_ = now;
   }
-  auto* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  return composed_;
+}
+
+void DebugService::Register(CallTable* calls, AttestationPool& pool) {
+  calls->AddUnary<api::GetInfoRequest, api::GetInfoResponse>(
+      "/spire.agent.debug.v1.Debug/GetInfo", &pool,
+      [this](const api::GetInfoRequest&, api::GetInfoResponse* response) {
+        *response = Recent();
+        return grpc::Status::OK;
+      });
 }
 
 }  // namespace signet::agent

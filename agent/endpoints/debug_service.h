@@ -1,15 +1,16 @@
 // SPIRE's debug API of an agent: figures and the agent's own certificate chain. The answer is made
 // anew every few seconds only, as in SPIRE: whoever polls costs little.
 //
-// Threads: gRPC's.
+// Threads: safe from any thread.
 #pragma once
 
 #include <functional>
 #include <mutex>
 #include <optional>
 
+#include "agent/endpoints/call_table.h"
 #include "ca/x509/certificate.h"
-#include "spire/agent/debug/v1/debug.grpc.pb.h"
+#include "spire/agent/debug/v1/debug.pb.h"
 
 namespace signet::agent {
 
@@ -21,15 +22,14 @@ struct AgentFigures {
   std::optional<WallTime> last_sync;  // when the server last agreed with what is held
 };
 
-class DebugService final : public spire::agent::debug::v1::Debug::CallbackService {
+class DebugService {
  public:
   DebugService(std::function<AgentFigures()> figures, const Clock& clock);
-
-  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context,
-                                    const spire::agent::debug::v1::GetInfoRequest* request,
-                                    spire::agent::debug::v1::GetInfoResponse* response) override;
+  // Answers are made on `pool`.
+  void Register(CallTable* calls, AttestationPool& pool);
 
  private:
+  spire::agent::debug::v1::GetInfoResponse Recent();
   spire::agent::debug::v1::GetInfoResponse Compose() const;
 
   const std::function<AgentFigures()> figures_;

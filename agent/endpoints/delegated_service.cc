@@ -33,37 +33,64 @@ tl::expected<identity::SelectorSet, grpc::Status> DelegatedService::WorkloadOf(
   return gate_.AttestNow(*credentials);
 }
 
-template <class Response>
-grpc::ServerWriteReactor<Response>* DelegatedService::Open(
-    grpc::CallbackServerContext* context,
-    std::function<tl::expected<Subject<Response>, grpc::Status>()> prepare) {
-  auto admission = gate_.Admit(*context);
-  if (!admission) return gate_.RefuseStream<grpc::ServerWriteReactor<Response>>(admission.error());
-  auto stream = UpdateStream<Response>::Create(streams_, std::move(admission->caller),
-                                               std::move(admission->slot));
-  const auto begin = [this, stream, prepare](identity::SelectorSet caller) {
-    if (const grpc::Status status = Authorize(caller); !status.ok()) return stream->Refuse(status);
-    auto subject = prepare();
-    if (!subject) return stream->Refuse(subject.error());
-    stream->Begin(subject->used,
-                  [this, caller = std::move(caller), encode = std::move(subject->encode)](
-                      const Snapshot& snapshot, WallTime now) {
-                    Answer<Response> answer;
-                    answer.status = delegated::Authorize(snapshot, caller, delegates_, now);
-                    return answer.status.ok() ? encode(snapshot, now) : answer;
-                  });
+void DelegatedService::Register(CallTable* calls) {
+  const auto add = [calls](const char* method, auto open) {
+    calls->Add(std::string("/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/") + method,
+               open);
   };
-  gate_.Attest(stream->caller(), begin,
-               [stream](const grpc::Status& status) { stream->Refuse(status); });
-  return stream.get();
+  add("SubscribeToX509SVIDs",
+      [this](const Arrival& arrival) { return SubscribeToX509Svids(arrival); });
+  add("SubscribeToX509Bundles",
+      [this](const Arrival& arrival) { return SubscribeToX509Bundles(arrival); });
+  add("SubscribeToJWTBundles",
+      [this](const Arrival& arrival) { return SubscribeToJwtBundles(arrival); });
+  add("FetchJWTSVIDs", [this](const Arrival& arrival) { return FetchJwtSvids(arrival); });
 }
 
-grpc::ServerWriteReactor<api::SubscribeToX509SVIDsResponse>* DelegatedService::SubscribeToX509SVIDs(
-    grpc::CallbackServerContext* context, const api::SubscribeToX509SVIDsRequest* request) {
+template <class Request, class Response>
+void DelegatedService::BeginIfAuthorized(UpdateStream<Response>& stream,
+                                         const identity::SelectorSet& caller,
+                                         const Request& request,
+                                         const Prepare<Request, Response>& prepare) {
+  if (const grpc::Status status = Authorize(caller); !status.ok()) return stream.Refuse(status);
+  auto subject = prepare(request);
+  if (!subject) return stream.Refuse(subject.error());
+  stream.Begin(subject->used, [this, caller, encode = std::move(subject->encode)](
+                                  const Snapshot& snapshot, WallTime now) {
+    Answer<Response> answer;
+    answer.status = delegated::Authorize(snapshot, caller, delegates_, now);
+    return answer.status.ok() ? encode(snapshot, now) : answer;
+  });
+}
+
+template <class Request, class Response>
+DelegatedService::Handler DelegatedService::Open(const Arrival& arrival,
+                                                 Prepare<Request, Response> prepare) {
+  using StreamPtr = std::shared_ptr<UpdateStream<Response>>;
+  auto admission = gate_.Admit(arrival);
+  if (!admission) return gate_.Refuse(*arrival.call, admission.error());
+  return UpdateStream<Response>::Create(
+      streams_, *std::move(admission),
+      [this, prepare = std::move(prepare)](const StreamPtr& stream, std::string bytes) {
+        const auto refuse = [stream](const grpc::Status& status) { stream->Refuse(status); };
+        const auto attest = [this, stream, prepare, refuse](const Request& request) {
+          gate_.Attest(
+              stream->caller(),
+              [this, stream, prepare, request](const identity::SelectorSet& caller) {
+                BeginIfAuthorized(*stream, caller, request, prepare);
+              },
+              refuse);
+        };
+        gate_.Read<Request>(std::move(bytes), attest, refuse);
+      });
+}
+
+DelegatedService::Handler DelegatedService::SubscribeToX509Svids(const Arrival& arrival) {
+  using Request = api::SubscribeToX509SVIDsRequest;
   using Response = api::SubscribeToX509SVIDsResponse;
-  return Open<Response>(
-      context, [this, asked = *request]() -> tl::expected<Subject<Response>, grpc::Status> {
-        auto workload = WorkloadOf(asked.selectors(), asked.pid());
+  return Open<Request, Response>(
+      arrival, [this](const Request& request) -> tl::expected<Subject<Response>, grpc::Status> {
+        auto workload = WorkloadOf(request.selectors(), request.pid());
         if (!workload) return tl::unexpected(workload.error());
         return Subject<Response>{
             [workload = *workload](const Snapshot& snapshot, WallTime now) {
@@ -73,53 +100,61 @@ grpc::ServerWriteReactor<api::SubscribeToX509SVIDsResponse>* DelegatedService::S
       });
 }
 
-grpc::ServerWriteReactor<api::SubscribeToX509BundlesResponse>*
-DelegatedService::SubscribeToX509Bundles(grpc::CallbackServerContext* context,
-                                         const api::SubscribeToX509BundlesRequest*) {
+DelegatedService::Handler DelegatedService::SubscribeToX509Bundles(const Arrival& arrival) {
+  using Request = api::SubscribeToX509BundlesRequest;
   using Response = api::SubscribeToX509BundlesResponse;
-  return Open<Response>(context, []() -> tl::expected<Subject<Response>, grpc::Status> {
+  return Open<Request, Response>(arrival, [](const Request&) {
     return Subject<Response>{
         [](const Snapshot& snapshot, WallTime) { return delegated::AnswerX509Bundles(snapshot); },
         {}};
   });
 }
 
-grpc::ServerWriteReactor<api::SubscribeToJWTBundlesResponse>*
-DelegatedService::SubscribeToJWTBundles(grpc::CallbackServerContext* context,
-                                        const api::SubscribeToJWTBundlesRequest*) {
+DelegatedService::Handler DelegatedService::SubscribeToJwtBundles(const Arrival& arrival) {
+  using Request = api::SubscribeToJWTBundlesRequest;
   using Response = api::SubscribeToJWTBundlesResponse;
-  return Open<Response>(context, []() -> tl::expected<Subject<Response>, grpc::Status> {
+  return Open<Request, Response>(arrival, [](const Request&) {
     return Subject<Response>{
         [](const Snapshot& snapshot, WallTime) { return delegated::AnswerJwtBundles(snapshot); },
         {}};
   });
 }
 
-grpc::ServerUnaryReactor* DelegatedService::FetchJWTSVIDs(grpc::CallbackServerContext* context,
-                                                          const api::FetchJWTSVIDsRequest* request,
-                                                          api::FetchJWTSVIDsResponse* response) {
-  auto audience = ReadAudience(request->audience());
-  if (!audience) return gate_.RefuseUnary(context, audience.error());
-  auto admission = gate_.Admit(*context);
-  if (!admission) return gate_.RefuseUnary(context, admission.error());
-  auto call =
-      JwtCall::Create(streams_, std::move(admission->caller), std::move(admission->slot), response);
-  gate_.Attest(
-      call->caller(),
-      [this, call, asked = *request,
-       audience = *std::move(audience)](const identity::SelectorSet& caller) {
-        if (const grpc::Status status = Authorize(caller); !status.ok())
-          return call->Refuse(status);
-        auto workload = WorkloadOf(asked.selectors(), asked.pid());
-        if (!workload) return call->Refuse(workload.error());
-        const bool taken =
-            jwt_pool_.Submit([this, call, audience, workload = *std::move(workload)] {
-              AnswerJwt(call, audience, workload);
-            });
-        if (!taken) call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
-      },
-      [call](const grpc::Status& status) { call->Refuse(status); });
-  return call.get();
+DelegatedService::Handler DelegatedService::FetchJwtSvids(const Arrival& arrival) {
+  using Request = api::FetchJWTSVIDsRequest;
+  auto admission = gate_.Admit(arrival);
+  if (!admission) return gate_.Refuse(*arrival.call, admission.error());
+  return JwtCall::Create(streams_, *std::move(admission),
+                         [this](const std::shared_ptr<JwtCall>& call, std::string bytes) {
+                           const auto refuse = [call](const grpc::Status& status) {
+                             call->Refuse(status);
+                           };
+                           const auto attest = [this, call, refuse](const Request& request) {
+                             if (const auto audience = ReadAudience(request.audience()); !audience)
+                               return refuse(audience.error());
+                             gate_.Attest(
+                                 call->caller(),
+                                 [this, call, request](const identity::SelectorSet& caller) {
+                                   AskForJwt(call, caller, request);
+                                 },
+                                 refuse);
+                           };
+                           gate_.Read<Request>(std::move(bytes), attest, refuse);
+                         });
+}
+
+void DelegatedService::AskForJwt(const std::shared_ptr<JwtCall>& call,
+                                 const identity::SelectorSet& caller,
+                                 const api::FetchJWTSVIDsRequest& request) {
+  if (const grpc::Status status = Authorize(caller); !status.ok()) return call->Refuse(status);
+  const auto audience = ReadAudience(request.audience());
+  if (!audience) return call->Refuse(audience.error());
+  const auto workload = WorkloadOf(request.selectors(), request.pid());
+  if (!workload) return call->Refuse(workload.error());
+  const bool taken = jwt_pool_.Submit([this, call, audience = *audience, workload = *workload] {
+    AnswerJwt(call, audience, workload);
+  });
+  if (!taken) call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
 }
 
 void DelegatedService::AnswerJwt(const std::shared_ptr<JwtCall>& call,
@@ -144,7 +179,7 @@ void DelegatedService::AnswerJwt(const std::shared_ptr<JwtCall>& call,
   }
   if (response.svids().empty())
     return call->Refuse(Refusal(grpc::StatusCode::PERMISSION_DENIED, kNoIdentityIssued));
-  call->End(grpc::Status::OK, std::move(response));
+  call->End(grpc::Status::OK, response);
 }
 
 }  // namespace signet::agent

@@ -5,14 +5,15 @@
 // call, and again before each message of a stream. SVIDs of admin and downstream entries are kept
 // back: who may act for workloads may not administer the trust domain.
 //
-// Threads: gRPC's.
+// Threads: calls begin on the socket's loop.
 #pragma once
 
 #include "agent/cache/workload_view.h"
+#include "agent/endpoints/call_table.h"
 #include "agent/endpoints/caller_gate.h"
 #include "agent/endpoints/pending_call.h"
 #include "agent/jwt/jwt_source.h"
-#include "spire/api/agent/delegatedidentity/v1/delegatedidentity.grpc.pb.h"
+#include "spire/api/agent/delegatedidentity/v1/delegatedidentity.pb.h"
 
 namespace signet::agent {
 
@@ -35,26 +36,14 @@ Answer<api::SubscribeToJWTBundlesResponse> AnswerJwtBundles(const Snapshot& snap
 
 }  // namespace delegated
 
-class DelegatedService final
-    : public spire::api::agent::delegatedidentity::v1::DelegatedIdentity::CallbackService {
+class DelegatedService {
  public:
   DelegatedService(StreamContext& streams, CallerGate& gate, JwtSource& jwts,
                    AttestationPool& jwt_pool, delegated::Delegates delegates);
-
-  grpc::ServerWriteReactor<delegated::api::SubscribeToX509SVIDsResponse>* SubscribeToX509SVIDs(
-      grpc::CallbackServerContext* context,
-      const delegated::api::SubscribeToX509SVIDsRequest* request) override;
-  grpc::ServerWriteReactor<delegated::api::SubscribeToX509BundlesResponse>* SubscribeToX509Bundles(
-      grpc::CallbackServerContext* context,
-      const delegated::api::SubscribeToX509BundlesRequest* request) override;
-  grpc::ServerUnaryReactor* FetchJWTSVIDs(grpc::CallbackServerContext* context,
-                                          const delegated::api::FetchJWTSVIDsRequest* request,
-                                          delegated::api::FetchJWTSVIDsResponse* response) override;
-  grpc::ServerWriteReactor<delegated::api::SubscribeToJWTBundlesResponse>* SubscribeToJWTBundles(
-      grpc::CallbackServerContext* context,
-      const delegated::api::SubscribeToJWTBundlesRequest* request) override;
+  void Register(CallTable* calls);
 
  private:
+  using Handler = std::shared_ptr<net::RpcHandler>;
   using JwtCall = PendingCall<delegated::api::FetchJWTSVIDsResponse>;
   // What a stream says, and the workload whose SVIDs it is about, if it is about any.
   template <class Response>
@@ -62,17 +51,26 @@ class DelegatedService final
     Encoder<Response> encode;
     identity::SelectorSet used;
   };
+  template <class Request, class Response>
+  using Prepare = std::function<tl::expected<Subject<Response>, grpc::Status>(const Request&)>;
   // `prepare` runs once the caller is authorized, on the attestation's thread; it answers the
   // subject, or why there is none.
-  template <class Response>
-  grpc::ServerWriteReactor<Response>* Open(
-      grpc::CallbackServerContext* context,
-      std::function<tl::expected<Subject<Response>, grpc::Status>()> prepare);
+  template <class Request, class Response>
+  Handler Open(const Arrival& arrival, Prepare<Request, Response> prepare);
+  template <class Request, class Response>
+  void BeginIfAuthorized(UpdateStream<Response>& stream, const identity::SelectorSet& caller,
+                         const Request& request, const Prepare<Request, Response>& prepare);
+  Handler SubscribeToX509Svids(const Arrival& arrival);
+  Handler SubscribeToX509Bundles(const Arrival& arrival);
+  Handler SubscribeToJwtBundles(const Arrival& arrival);
+  Handler FetchJwtSvids(const Arrival& arrival);
   // The workload that is meant: by its selectors or by its process, but not both.
   tl::expected<identity::SelectorSet, grpc::Status> WorkloadOf(
       const google::protobuf::RepeatedPtrField<spire::api::types::Selector>& selectors,
       std::int32_t pid);
   grpc::Status Authorize(const identity::SelectorSet& caller) const;
+  void AskForJwt(const std::shared_ptr<JwtCall>& call, const identity::SelectorSet& caller,
+                 const delegated::api::FetchJWTSVIDsRequest& request);
   void AnswerJwt(const std::shared_ptr<JwtCall>& call, const std::vector<std::string>& audience,
                  const identity::SelectorSet& workload);
 

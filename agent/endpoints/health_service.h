@@ -1,21 +1,20 @@
 // gRPC health as SPIRE's agent has it: the process as a whole, by Check alone.
 //
-// Threads: gRPC's.
+// Threads: safe from any thread.
 #pragma once
 
 #include <atomic>
 
-#include "grpc/health/v1/health.grpc.pb.h"
+#include "agent/endpoints/call_table.h"
 
 namespace signet::agent {
 
-class HealthService final : public grpc::health::v1::Health::CallbackService {
+inline constexpr const char* kHealth = "grpc.health.v1.Health";
+
+class HealthService {
  public:
   void SetServing(bool serving) { serving_ = serving; }
-
-  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
-                                  const grpc::health::v1::HealthCheckRequest* request,
-                                  grpc::health::v1::HealthCheckResponse* response) override;
+  void Register(CallTable* calls);
 
  private:
   std::atomic<bool> serving_{false};

@@ -31,12 +31,6 @@ LogLevel FromProto(types::LogLevel level) {
   return LogLevel::kOff;
 }
 
-grpc::ServerUnaryReactor* Done(grpc::CallbackServerContext* context, const grpc::Status& status) {
-  auto* reactor = context->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
-}
-
 }  // namespace
 
 LoggerService::LoggerService(const Logger& log)
@@ -62,29 +56,29 @@ grpc::Status LoggerService::Set(int level) {
   return grpc::Status::OK;
 }
 
-grpc::ServerUnaryReactor* LoggerService::GetLogger(grpc::CallbackServerContext* context,
-                                                   const api::GetLoggerRequest*,
-                                                   types::Logger* response) {
-  *response = Levels();
-  return Done(context, grpc::Status::OK);
-}
-
-grpc::ServerUnaryReactor* LoggerService::SetLogLevel(grpc::CallbackServerContext* context,
-                                                     const api::SetLogLevelRequest* request,
-                                                     types::Logger* response) {
-  const grpc::Status status = Set(request->new_level());
-  if (!status.ok()) return Done(context, status);
-  log_.Info("log level set", {{"level", types::LogLevel_Name(request->new_level())}});
-  *response = Levels();
-  return Done(context, status);
-}
-
-grpc::ServerUnaryReactor* LoggerService::ResetLogLevel(grpc::CallbackServerContext* context,
-                                                       const api::ResetLogLevelRequest*,
-                                                       types::Logger* response) {
-  const grpc::Status status = Set(launch_);
-  *response = Levels();
-  return Done(context, status);
+void LoggerService::Register(CallTable* calls, AttestationPool& pool) {
+  const std::string service = "/spire.api.agent.logger.v1.Logger/";
+  calls->AddUnary<api::GetLoggerRequest, types::Logger>(
+      service + "GetLogger", &pool, [this](const api::GetLoggerRequest&, types::Logger* levels) {
+        *levels = Levels();
+        return grpc::Status::OK;
+      });
+  calls->AddUnary<api::SetLogLevelRequest, types::Logger>(
+      service + "SetLogLevel", &pool,
+      [this](const api::SetLogLevelRequest& request, types::Logger* levels) {
+        const grpc::Status status = Set(request.new_level());
+        if (!status.ok()) return status;
+        log_.Info("log level set", {{"level", types::LogLevel_Name(request.new_level())}});
+        *levels = Levels();
+        return status;
+      });
+  calls->AddUnary<api::ResetLogLevelRequest, types::Logger>(
+      service + "ResetLogLevel", &pool,
+      [this](const api::ResetLogLevelRequest&, types::Logger* levels) {
+        const grpc::Status status = Set(launch_);
+        *levels = Levels();
+        return status;
+      });
 }
 
 }  // namespace signet::agent

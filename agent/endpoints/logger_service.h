@@ -1,31 +1,21 @@
 // SPIRE's logger API of an agent: the level of the log, read and set while it runs.
 //
-// Threads: gRPC's.
+// Threads: safe from any thread.
 #pragma once
 
 #include <mutex>
 
+#include "agent/endpoints/call_table.h"
 #include "base/log.h"
-#include "spire/api/agent/logger/v1/logger.grpc.pb.h"
+#include "spire/api/agent/logger/v1/logger.pb.h"
 
 namespace signet::agent {
 
-class LoggerService final : public spire::api::agent::logger::v1::Logger::CallbackService {
+class LoggerService {
  public:
   explicit LoggerService(const Logger& log);
-
-  grpc::ServerUnaryReactor* GetLogger(
-      grpc::CallbackServerContext* context,
-      const spire::api::agent::logger::v1::GetLoggerRequest* request,
-      spire::api::types::Logger* response) override;
-  grpc::ServerUnaryReactor* SetLogLevel(
-      grpc::CallbackServerContext* context,
-      const spire::api::agent::logger::v1::SetLogLevelRequest* request,
-      spire::api::types::Logger* response) override;
-  grpc::ServerUnaryReactor* ResetLogLevel(
-      grpc::CallbackServerContext* context,
-      const spire::api::agent::logger::v1::ResetLogLevelRequest* request,
-      spire::api::types::Logger* response) override;
+  // Answers are made on `pool`: the log may wait for its file.
+  void Register(CallTable* calls, AttestationPool& pool);
 
  private:
   grpc::Status Set(int level);

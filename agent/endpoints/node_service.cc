@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "signet/node/v1/node.pb.h"
+
 namespace signet::agent {
 namespace {
 
@@ -125,16 +127,16 @@ void WriteStatus(const NodeStatus& status, api::GetStatusResponse* response) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* NodeService::GetStatus(grpc::CallbackServerContext* context,
-                                                 const api::GetStatusRequest*,
-                                                 api::GetStatusResponse* response) {
-  WriteStatus(status_(), response);
-  const Callers callers = callers_();
-  WriteCallers(callers.of_public, "public", response);
-  WriteCallers(callers.of_admin, "admin", response);
-  auto* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+void NodeService::Register(CallTable* calls, AttestationPool& pool) {
+  calls->AddUnary<api::GetStatusRequest, api::GetStatusResponse>(
+      "/signet.node.v1.Node/GetStatus", &pool,
+      [this](const api::GetStatusRequest&, api::GetStatusResponse* response) {
+        WriteStatus(status_(), response);
+        const Callers callers = callers_();
+        WriteCallers(callers.of_public, "public", response);
+        WriteCallers(callers.of_admin, "admin", response);
+        return grpc::Status::OK;
+      });
 }
 
 }  // namespace signet::agent

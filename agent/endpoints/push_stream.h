@@ -1,12 +1,10 @@
 // One call that pushes: a message when what is to be said is new, and only then. At most one
-// message is in flight, and what changes meanwhile is merged into the next one, so a caller that
+// message is under way, and what changes meanwhile is merged into the next one, so a caller that
 // never reads costs one message. What is said is decided by the classes derived from it.
 //
-// Ownership: the stream owns itself until gRPC's OnDone.
+// Threads: safe from any thread. The loop never waits for mutex(): views are composed under it.
+// Ownership: its session keeps it until the call is over, and whoever works for it.
 #pragma once
-
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <atomic>
 #include <functional>
@@ -17,7 +15,7 @@
 #include "agent/cache/cache.h"
 #include "agent/cache/interest.h"
 #include "agent/endpoints/answer.h"
-#include "agent/endpoints/caller_table.h"
+#include "agent/endpoints/caller_gate.h"
 #include "agent/endpoints/patience.h"
 #include "agent/endpoints/refusal.h"
 #include "agent/endpoints/stream_hub.h"
@@ -29,36 +27,34 @@ struct StreamContext {
   Cache& cache;
   StreamHub& hub;
   Interest& interest;
+  AttestationPool& pool;
   const Clock& clock;
   std::function<void(const std::vector<std::string>&)>
       want;  // SVIDs of these entries are waited for
   std::function<void(const grpc::Status&)> count_end;
 };
 
-template <class Reactor, class Response>
-class PushStream : public Reactor,
+template <class Response>
+class PushStream : public net::RpcHandler,
                    public Subscriber,
-                   public std::enable_shared_from_this<PushStream<Reactor, Response>> {
+                   public std::enable_shared_from_this<PushStream<Response>> {
  public:
   const CallerPtr& caller() const { return caller_; }
-
-  // Call once, right after construction.
-  void OwnSelf(std::shared_ptr<PushStream> self) { self_ = std::move(self); }
 
   // Ends the stream without an answer.
   void Refuse(const grpc::Status& status) { End(status); }
 
   void Stop() override { End(Refusal(grpc::StatusCode::UNAVAILABLE, kAgentStops)); }
-  bool IsWaiting() const override { return waiting_; }
+  bool IsWaiting() const override { return waiting_ && !over_; }
 
   void Evaluate() override {
     std::unique_lock lock(mutex_);
-    if (closed_) return;
-    if (writing_) {
-      dirty_ = true;
-      return;
+    if (closed_ || over_) return;
+    if (const auto end = Absorb()) {
+      lock.unlock();
+      return End(*end);
     }
-    dirty_ = false;
+    if (IsWriting()) return;
     Answer<Response> answer = Compose(*context_.cache.Current(), context_.clock.Now());
     if (!answer.missing.empty()) context_.want(answer.missing);
     const auto verdict =
@@ -76,103 +72,88 @@ class PushStream : public Reactor,
     }
     sent_ = true;
     fingerprint_ = answer.fingerprint;
-    response_ = std::move(answer.response);
-    Stamp(&response_);
+    Stamp(&answer.response);
     writing_ = true;
-    lock.unlock();  // gRPC may call back on this very thread
-    this->StartWrite(&response_);
+    call_->Send(answer.response.SerializeAsString());
+  }
+
+  // net::RpcHandler, on the loop.
+  void OnSent() override {
+    writing_ = false;
+    if (dirty_) context_.hub.Ask(this->shared_from_this());
+  }
+  void OnOver() override {
+    over_ = true;
+    context_.hub.Remove(this);
   }
 
  protected:
-  PushStream(StreamContext& context, CallerPtr caller, CallerTable::StreamSlot slot,
-             WaitTimes times = {})
-      : context_(context), caller_(std::move(caller)), slot_(std::move(slot)), patience_(times) {}
+  PushStream(StreamContext& context, CallerGate::Admission admission, WaitTimes times = {})
+      : context_(context),
+        caller_(std::move(admission.caller)),
+        slot_(std::move(admission.slot)),
+        call_(std::move(admission.call)),
+        patience_(times) {}
 
   // What there is to say at this moment. Under mutex().
   virtual Answer<Response> Compose(const Snapshot& snapshot, WallTime now) = 0;
   // This message is about to be written. Under mutex().
   virtual void Stamp(Response* /*response*/) {}
+  // Takes in what the caller said since; a status ends the stream. Under mutex().
+  virtual std::optional<grpc::Status> Absorb() { return std::nullopt; }
 
   // From now on changes are followed; the first answer comes at once. `used`: selectors of the
   // workload whose SVIDs the stream is about; empty: it is about none.
   void Follow(const identity::SelectorSet& used) {
     if (!used.empty()) {
       const std::lock_guard lock(mutex_);
-      if (!closed_) interest_ = context_.interest.Add(used);
+      if (!closed_ && !over_) interest_ = context_.interest.Add(used);
     }
     context_.hub.Add(this->shared_from_this());
-    if (IsClosed()) return context_.hub.Remove(this);  // OnDone() may have been before Add()
+    if (over_) return context_.hub.Remove(this);  // OnOver() may have been before Add()
     Evaluate();
   }
 
-  // The one place that finishes: now, or after the write in flight.
+  // The one place that finishes: after what was sent.
   void End(const grpc::Status& status) {
     {
       const std::lock_guard lock(mutex_);
       if (closed_) return;
-      if (writing_) {
-        if (!end_) end_ = status;
-        return;
-      }
       closed_ = true;
       waiting_ = false;
     }
     context_.count_end(status);
-    this->Finish(status);
+    call_->Finish(ToRpcStatus(status));
   }
 
-  bool IsClosed() {
-    const std::lock_guard lock(mutex_);
-    return closed_;
-  }
-
+  net::RpcCall& call() { return *call_; }
+  StreamContext& context() { return context_; }
   // Guards what derived classes hold for Compose().
   std::mutex& mutex() { return mutex_; }
 
  private:
-  void OnWriteDone(bool ok) override {
-    std::optional<grpc::Status> end;
-    bool again = false;
-    {
-      const std::lock_guard lock(mutex_);
-      writing_ = false;
-      response_ = Response();  // keys, and most of what a stream costs
-      end = end_;
-      if (!ok && !end) end = grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away");
-      again = dirty_;
-    }
-    if (end) return End(*end);
-    if (again) Evaluate();
-  }
-
-  void OnCancel() override { End({grpc::StatusCode::CANCELLED, "the caller went away"}); }
-
-  void OnDone() override {
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = true;
-      waiting_ = false;
-      interest_ = {};
-    }
-    context_.hub.Remove(this);
-    const auto self = std::move(self_);
+  // If so, OnSent() asks for the next look.
+  bool IsWriting() {
+    dirty_ = true;
+    if (writing_) return true;
+    dirty_ = false;
+    return false;
   }
 
   StreamContext& context_;
   const CallerPtr caller_;
   const CallerTable::StreamSlot slot_;
-  std::shared_ptr<PushStream> self_;
+  const std::shared_ptr<net::RpcCall> call_;
   std::atomic<bool> waiting_{false};
+  std::atomic<bool> over_{false};     // nobody is there any more
+  std::atomic<bool> writing_{false};  // a message is under way
+  std::atomic<bool> dirty_{false};    // and something changed since
 
   std::mutex mutex_;
   Patience patience_;
   Interest::Handle interest_;
   std::optional<ca::Sha256Digest> fingerprint_;  // of the last message
-  std::optional<grpc::Status> end_;              // to finish with after the write in flight
-  Response response_;
   bool sent_ = false;
-  bool writing_ = false;
-  bool dirty_ = false;
   bool closed_ = false;
 };
 

@@ -5,6 +5,10 @@
 
 #include <set>
 
+#include "agent/endpoints/refusal.h"
+#include "grpc/reflection/v1/reflection.pb.h"
+#include "grpc/reflection/v1alpha/reflection.pb.h"
+
 namespace signet::agent {
 namespace {
 
@@ -78,51 +82,66 @@ void Reflect(const std::vector<std::string>& services, const Request& request, R
   }
 }
 
-// One request, its answer, the next request. Owns itself until OnDone.
+// One request, its answer, the next request.
 template <class Request, class Response>
-class Dialogue final : public grpc::ServerBidiReactor<Request, Response> {
+class Dialogue final : public net::RpcHandler,
+                       public std::enable_shared_from_this<Dialogue<Request, Response>> {
  public:
-  Dialogue(CallerTable::StreamSlot slot, const std::vector<std::string>& services)
-      : slot_(std::move(slot)), services_(services) {
-    this->StartRead(&request_);
+  Dialogue(CallerGate::Admission admission, AttestationPool& pool,
+           const std::vector<std::string>& services)
+      : slot_(std::move(admission.slot)),
+        call_(std::move(admission.call)),
+        pool_(pool),
+        services_(services) {
+    call_->Read();
   }
+
+  void OnMessage(std::string message) override {
+    const bool taken = pool_.Submit([self = this->shared_from_this(),
+                                     message = std::move(message)] { self->AnswerOne(message); });
+    if (!taken)
+      call_->Finish(ToRpcStatus(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull)));
+  }
+  void OnHalfClose() override { call_->Finish({}); }
+  void OnOver() override {}
 
  private:
-  void OnReadDone(bool ok) override {
-    if (!ok) return this->Finish(grpc::Status::OK);
-    response_.Clear();
-    Reflect(services_, request_, &response_);
-    this->StartWrite(&response_);
+  void AnswerOne(const std::string& message) {
+    Request request;
+    if (!request.ParseFromString(message)) return call_->Finish(ToRpcStatus(MalformedRequest()));
+    Response response;
+    Reflect(services_, request, &response);
+    call_->Send(response.SerializeAsString());
+    call_->Read();
   }
-  void OnWriteDone(bool ok) override {
-    if (!ok) return this->Finish({grpc::StatusCode::CANCELLED, "the caller went away"});
-    this->StartRead(&request_);
-  }
-  void OnDone() override { delete this; }
 
   const CallerTable::StreamSlot slot_;
+  const std::shared_ptr<net::RpcCall> call_;
+  AttestationPool& pool_;
   const std::vector<std::string>& services_;
-  Request request_;
-  Response response_;
 };
 
 }  // namespace
 
-template <class Service, class Request, class Response>
-grpc::ServerBidiReactor<Request, Response>*
-ReflectionService<Service, Request, Response>::ServerReflectionInfo(
-    grpc::CallbackServerContext* context) {
-  auto admission = gate_.Admit(*context);
-  if (!admission)
-    return gate_.RefuseStream<grpc::ServerBidiReactor<Request, Response>>(admission.error());
-  return new Dialogue<Request, Response>(std::move(admission->slot), services_);
+template <class Request, class Response>
+std::shared_ptr<net::RpcHandler> ReflectionService::Open(const Arrival& arrival) {
+  auto admission = gate_.Admit(arrival);
+  if (!admission) return gate_.Refuse(*arrival.call, admission.error());
+  return std::make_shared<Dialogue<Request, Response>>(*std::move(admission), pool_, services_);
 }
 
-template class ReflectionService<grpc::reflection::v1::ServerReflection,
-                                 grpc::reflection::v1::ServerReflectionRequest,
-                                 grpc::reflection::v1::ServerReflectionResponse>;
-template class ReflectionService<grpc::reflection::v1alpha::ServerReflection,
-                                 grpc::reflection::v1alpha::ServerReflectionRequest,
-                                 grpc::reflection::v1alpha::ServerReflectionResponse>;
+void ReflectionService::Register(CallTable* calls) {
+  namespace v1 = grpc::reflection::v1;
+  namespace v1alpha = grpc::reflection::v1alpha;
+  const auto path = [](const char* service) {
+    return std::string("/") + service + "/ServerReflectionInfo";
+  };
+  calls->Add(path(kReflectionV1), [this](const Arrival& arrival) {
+    return Open<v1::ServerReflectionRequest, v1::ServerReflectionResponse>(arrival);
+  });
+  calls->Add(path(kReflectionV1Alpha), [this](const Arrival& arrival) {
+    return Open<v1alpha::ServerReflectionRequest, v1alpha::ServerReflectionResponse>(arrival);
+  });
+}
 
 }  // namespace signet::agent

@@ -1,48 +1,35 @@
 // gRPC server reflection, under its present and its older name: which services the socket has, and
 // the descriptors of what is compiled into this program.
 //
-// Threads: gRPC's.
+// Threads: calls begin on the socket's loop; answers are made on the threads that attest.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "agent/endpoints/call_table.h"
 #include "agent/endpoints/caller_gate.h"
-#include "grpc/reflection/v1/reflection.grpc.pb.h"
-#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 
 namespace signet::agent {
 
 inline constexpr const char* kReflectionV1 = "grpc.reflection.v1.ServerReflection";
 inline constexpr const char* kReflectionV1Alpha = "grpc.reflection.v1alpha.ServerReflection";
 
-template <class Service, class Request, class Response>
-class ReflectionService final : public Service::CallbackService {
+class ReflectionService {
  public:
-  ReflectionService(CallerGate& gate, const std::vector<std::string>& services)
-      : gate_(gate), services_(services) {}
-  grpc::ServerBidiReactor<Request, Response>* ServerReflectionInfo(
-      grpc::CallbackServerContext* context) override;
+  // `services`: full names of what the socket has.
+  ReflectionService(CallerGate& gate, AttestationPool& pool, std::vector<std::string> services)
+      : gate_(gate), pool_(pool), services_(std::move(services)) {}
+  void Register(CallTable* calls);
 
  private:
+  template <class Request, class Response>
+  std::shared_ptr<net::RpcHandler> Open(const Arrival& arrival);
+
   CallerGate& gate_;
-  const std::vector<std::string>& services_;
-};
-
-struct ReflectionServices {
-  // `services`: full names of what the socket has.
-  ReflectionServices(CallerGate& gate, std::vector<std::string> services)
-      : names(std::move(services)), v1(gate, names), v1alpha(gate, names) {}
-
-  const std::vector<std::string> names;
-  ReflectionService<grpc::reflection::v1::ServerReflection,
-                    grpc::reflection::v1::ServerReflectionRequest,
-                    grpc::reflection::v1::ServerReflectionResponse>
-      v1;
-  ReflectionService<grpc::reflection::v1alpha::ServerReflection,
-                    grpc::reflection::v1alpha::ServerReflectionRequest,
-                    grpc::reflection::v1alpha::ServerReflectionResponse>
-      v1alpha;
+  AttestationPool& pool_;
+  const std::vector<std::string> services_;
 };
 
 }  // namespace signet::agent

@@ -97,55 +97,26 @@ void DeltaSubscription::NoteSent(const Response& response) {
   }
 }
 
-DeltaSecretStream::DeltaSecretStream(const SdsContext& context, CallerPtr caller,
-                                     CallerTable::StreamSlot slot)
-    : PushStream(context.streams, std::move(caller), std::move(slot),
-                 WaitTimes{Duration::max(), Duration::max()}),
+DeltaSecretStream::DeltaSecretStream(const SdsContext& context, CallerGate::Admission admission)
+    : SubscriptionStream(context.streams, std::move(admission),
+                         WaitTimes{Duration::max(), Duration::max()}),
       context_(context) {}
 
-std::shared_ptr<DeltaSecretStream> DeltaSecretStream::Create(const SdsContext& context,
-                                                             CallerPtr caller,
-                                                             CallerTable::StreamSlot slot) {
-  auto stream = std::shared_ptr<DeltaSecretStream>(
-      new DeltaSecretStream(context, std::move(caller), std::move(slot)));
-  stream->OwnSelf(stream);
-  stream->StartRead(&stream->request_);
-  return stream;
-}
-
-void DeltaSecretStream::Begin(const identity::SelectorSet& selectors) {
-  {
-    const std::lock_guard lock(mutex());
-    selectors_ = selectors;
-  }
-  Follow(selectors);
-}
-
-void DeltaSecretStream::OnReadDone(bool ok) {
-  if (!ok) return End(grpc::Status::OK);
-  if (!Take(request_)) return End({grpc::StatusCode::INVALID_ARGUMENT, "too many names"});
-  Evaluate();
-  if (!IsClosed()) StartRead(&request_);
-}
-
-bool DeltaSecretStream::Take(const Request& request) {
-  {
-    const std::lock_guard lock(mutex());
-    if (!subscription_) subscription_.emplace();
-    if (!subscription_->Take(request)) return false;
-    if (!request.type_url().empty()) type_url_ = request.type_url();
-    if (request.has_node()) node_ = request.node();
-  }
+grpc::Status DeltaSecretStream::Take(const Request& request) {
+  if (!subscription_) subscription_.emplace();
+  if (!subscription_->Take(request)) return {grpc::StatusCode::INVALID_ARGUMENT, "too many names"};
+  if (!request.type_url().empty()) type_url_ = request.type_url();
+  if (request.has_node()) node_ = request.node();
   if (request.has_error_detail()) LogNack(context_, *caller(), request.error_detail().message());
-  return true;
+  return grpc::Status::OK;
 }
 
 Answer<DeltaSubscription::Response> DeltaSecretStream::Compose(const Snapshot& snapshot,
                                                                WallTime now) {
   Answer<Response> answer;
   answer.kind = AnswerKind::kSilent;
-  if (!selectors_ || !subscription_) return answer;
-  const WorkloadView view = ViewFor(snapshot, *selectors_, now, EqualHints::kAll);
+  if (!selectors() || !subscription_) return answer;
+  const WorkloadView view = ViewFor(snapshot, *selectors(), now, EqualHints::kAll);
   SecretSelection selection =
       SelectFor(*subscription_, view, FormFor(node_, context_.options), context_.options);
   if (selection.kind == AnswerKind::kSend) {

@@ -37,32 +37,22 @@ class DeltaSubscription {
   std::set<std::string> told_removed_;       // names the proxy was told to be nothing
 };
 
-using DeltaSecretReactor =
-    grpc::ServerBidiReactor<DeltaSubscription::Request, DeltaSubscription::Response>;
-
-class DeltaSecretStream final : public PushStream<DeltaSecretReactor, DeltaSubscription::Response> {
+class DeltaSecretStream final
+    : public SubscriptionStream<DeltaSubscription::Request, DeltaSubscription::Response> {
  public:
-  static std::shared_ptr<DeltaSecretStream> Create(const SdsContext& context, CallerPtr caller,
-                                                   CallerTable::StreamSlot slot);
-
-  // The caller is attested; `selectors` are its.
-  void Begin(const identity::SelectorSet& selectors);
+  DeltaSecretStream(const SdsContext& context, CallerGate::Admission admission);
 
  private:
   using Request = DeltaSubscription::Request;
   using Response = DeltaSubscription::Response;
 
-  DeltaSecretStream(const SdsContext& context, CallerPtr caller, CallerTable::StreamSlot slot);
-  void OnReadDone(bool ok) override;
-  bool Take(const Request& request);
+  grpc::Status Take(const Request& request) override;
   Answer<Response> Compose(const Snapshot& snapshot, WallTime now) override;
   void Stamp(Response* response) override;
 
   const SdsContext& context_;
-  Request request_;  // the one being read
 
   // Under mutex():
-  std::optional<identity::SelectorSet> selectors_;
   std::optional<DeltaSubscription> subscription_;  // set by the first request
   envoy::config::core::v3::Node node_;
   std::string type_url_;

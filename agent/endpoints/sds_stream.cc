@@ -68,59 +68,31 @@ Answer<discovery::DiscoveryResponse> AnswerSecrets(const WorkloadView& view,
   return answer;
 }
 
-SecretStream::SecretStream(const SdsContext& context, CallerPtr caller,
-                           CallerTable::StreamSlot slot)
+SecretStream::SecretStream(const SdsContext& context, CallerGate::Admission admission)
     // A proxy waits for its secrets as long as its operator told it to.
-    : PushStream(context.streams, std::move(caller), std::move(slot),
-                 WaitTimes{Duration::max(), Duration::max()}),
+    : SubscriptionStream(context.streams, std::move(admission),
+                         WaitTimes{Duration::max(), Duration::max()}),
       context_(context) {}
 
-std::shared_ptr<SecretStream> SecretStream::Create(const SdsContext& context, CallerPtr caller,
-                                                   CallerTable::StreamSlot slot) {
-  auto stream =
-      std::shared_ptr<SecretStream>(new SecretStream(context, std::move(caller), std::move(slot)));
-  stream->OwnSelf(stream);
-  stream->StartRead(&stream->request_);
-  return stream;
-}
-
-void SecretStream::Begin(const identity::SelectorSet& selectors) {
-  {
-    const std::lock_guard lock(mutex());
-    selectors_ = selectors;
-  }
-  Follow(selectors);
-}
-
-void SecretStream::OnReadDone(bool ok) {
-  if (!ok) return End(grpc::Status::OK);  // nothing more is asked for
-  if (!Take(request_)) return End({grpc::StatusCode::INVALID_ARGUMENT, "too many names"});
-  Evaluate();
-  if (!IsClosed()) StartRead(&request_);
-}
-
-bool SecretStream::Take(const Request& request) {
+grpc::Status SecretStream::Take(const Request& request) {
   auto names = ReadNames(request.resource_names());
-  if (!names) return false;
-  {
-    const std::lock_guard lock(mutex());
-    if (!nonce_.empty() && request.response_nonce() != nonce_) return true;  // stale
-    asked_anew_ = asked_anew_ || names_ != names || request.has_node();
-    names_ = std::move(names);
-    type_url_ = request.type_url();
-    if (request.has_node()) node_ = request.node();
-  }
+  if (!names) return {grpc::StatusCode::INVALID_ARGUMENT, "too many names"};
+  if (!nonce_.empty() && request.response_nonce() != nonce_) return grpc::Status::OK;  // stale
+  asked_anew_ = asked_anew_ || names_ != names || request.has_node();
+  names_ = std::move(names);
+  type_url_ = request.type_url();
+  if (request.has_node()) node_ = request.node();
   if (request.has_error_detail()) LogNack(context_, *caller(), request.error_detail().message());
-  return true;
+  return grpc::Status::OK;
 }
 
 Answer<discovery::DiscoveryResponse> SecretStream::Compose(const Snapshot& snapshot, WallTime now) {
-  if (!selectors_ || !names_) {
+  if (!selectors() || !names_) {
     Answer<Response> answer;
     answer.kind = AnswerKind::kSilent;
     return answer;
   }
-  const WorkloadView view = ViewFor(snapshot, *selectors_, now, EqualHints::kAll);
+  const WorkloadView view = ViewFor(snapshot, *selectors(), now, EqualHints::kAll);
   const auto digest = DigestOfView(view);
   if (!asked_anew_ && digest && digest == seen_) {  // most changes are of others
     Answer<Response> answer;

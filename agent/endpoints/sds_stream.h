@@ -6,8 +6,8 @@
 // sent again until it is another one.
 #pragma once
 
-#include "agent/endpoints/push_stream.h"
 #include "agent/endpoints/sds_answers.h"
+#include "agent/endpoints/subscription_stream.h"
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "base/random.h"
@@ -27,34 +27,23 @@ struct SdsContext {
 // Says what a proxy did not take.
 void LogNack(const SdsContext& context, const Caller& caller, const std::string& text);
 
-using SecretReactor = grpc::ServerBidiReactor<envoy::service::discovery::v3::DiscoveryRequest,
-                                              envoy::service::discovery::v3::DiscoveryResponse>;
-
 class SecretStream final
-    : public PushStream<SecretReactor, envoy::service::discovery::v3::DiscoveryResponse> {
+    : public SubscriptionStream<envoy::service::discovery::v3::DiscoveryRequest,
+                                envoy::service::discovery::v3::DiscoveryResponse> {
  public:
-  static std::shared_ptr<SecretStream> Create(const SdsContext& context, CallerPtr caller,
-                                              CallerTable::StreamSlot slot);
-
-  // The caller is attested; `selectors` are its.
-  void Begin(const identity::SelectorSet& selectors);
+  SecretStream(const SdsContext& context, CallerGate::Admission admission);
 
  private:
   using Request = envoy::service::discovery::v3::DiscoveryRequest;
   using Response = envoy::service::discovery::v3::DiscoveryResponse;
 
-  SecretStream(const SdsContext& context, CallerPtr caller, CallerTable::StreamSlot slot);
-  void OnReadDone(bool ok) override;
-  // False: the request asks for too much.
-  bool Take(const Request& request);
+  grpc::Status Take(const Request& request) override;
   Answer<Response> Compose(const Snapshot& snapshot, WallTime now) override;
   void Stamp(Response* response) override;
 
   const SdsContext& context_;
-  Request request_;  // the one being read
 
   // Under mutex():
-  std::optional<identity::SelectorSet> selectors_;
   std::optional<std::set<std::string>> names_;  // set by the first request
   envoy::config::core::v3::Node node_;          // of the last request that had one
   std::string type_url_;

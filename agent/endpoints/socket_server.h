@@ -1,14 +1,12 @@
-// One Unix socket with gRPC services on it: accepts, notes who connects, hands the connection to
-// gRPC. Which services, and what they answer, is the caller's business.
+// One Unix socket with calls on it: one thread accepts, notes who connects, reads, and begins and
+// answers calls (net/grpc). Which calls there are is the caller's business.
 //
-// Threads: one that accepts, and gRPC's.
+// Threads: as it says; a socket's own thread is its loop.
 #pragma once
 
-#include <grpcpp/grpcpp.h>
-
 #include <memory>
-#include <vector>
 
+#include "agent/endpoints/call_table.h"
 #include "agent/endpoints/caller_table.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -24,8 +22,9 @@ class SocketServer {
 
   CallerTable& callers();
 
-  // `listener` is a non-blocking listening Unix socket; the services outlive this. Call once.
-  Status Serve(UniqueFd listener, const std::vector<grpc::Service*>& services);
+  // `listener` is a non-blocking listening Unix socket; `calls` outlives Stop(). Call once. Fails
+  // when the kernel has no descriptor left.
+  Status Serve(UniqueFd listener, CallTable& calls);
   // Accepts no more.
   void StopAccepting();
   // After StopAccepting(): ends what is open, by force after a grace.

@@ -1,9 +1,13 @@
 #include "agent/endpoints/stream_hub.h"
 
 #include <utility>
-#include <vector>
 
 namespace signet::agent {
+namespace {
+
+constexpr std::chrono::seconds kLookEvery(1);
+
+}  // namespace
 
 StreamHub::StreamHub() : thread_([this] { Loop(); }) {}
 
@@ -16,14 +20,26 @@ void StreamHub::Add(std::shared_ptr<Subscriber> subscriber) {
 }
 
 void StreamHub::Remove(Subscriber* subscriber) {
+  std::shared_ptr<Subscriber> removed;  // goes after the lock
   const std::lock_guard lock(mutex_);
-  subscribers_.erase(subscriber);
+  const auto found = subscribers_.find(subscriber);
+  if (found == subscribers_.end()) return;
+  removed = std::move(found->second);
+  subscribers_.erase(found);
 }
 
 void StreamHub::Wake() {
   {
     const std::lock_guard lock(mutex_);
     awake_ = true;
+  }
+  changed_.notify_one();
+}
+
+void StreamHub::Ask(std::shared_ptr<Subscriber> subscriber) {
+  {
+    const std::lock_guard lock(mutex_);
+    asked_.push_back(std::move(subscriber));
   }
   changed_.notify_one();
 }
@@ -39,21 +55,31 @@ void StreamHub::Stop() {
   std::map<Subscriber*, std::shared_ptr<Subscriber>> left;
   {
     const std::lock_guard lock(mutex_);
+    asked_.clear();
     left = subscribers_;
   }
   for (const auto& [key, subscriber] : left) subscriber->Stop();
 }
 
+StreamHub::Round StreamHub::NextRound() {
+  Round round = std::exchange(asked_, {});
+  const bool all = std::exchange(awake_, false);
+  const auto now = std::chrono::steady_clock::now();
+  if (!all && now < look_at_) return round;
+  look_at_ = now + kLookEvery;
+  for (const auto& [key, subscriber] : subscribers_)
+    if (all || subscriber->IsWaiting()) round.push_back(subscriber);
+  return round;
+}
+
 void StreamHub::Loop() {
   while (true) {
-    std::vector<std::shared_ptr<Subscriber>> round;
+    Round round;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, std::chrono::seconds(1), [&] { return awake_ || stopping_; });
+      changed_.wait_for(lock, kLookEvery, [&] { return awake_ || stopping_ || !asked_.empty(); });
       if (stopping_) return;
-      const bool all = std::exchange(awake_, false);
-      for (const auto& [key, subscriber] : subscribers_)
-        if (all || subscriber->IsWaiting()) round.push_back(subscriber);
+      round = NextRound();
     }
     for (const auto& subscriber : round) subscriber->Evaluate();
   }

@@ -1,14 +1,16 @@
-// All open streams of the Workload API, and the one thread that brings them up to date: changes
-// that come while it works are seen in its next round, so bursts are merged.
+// All open streams of a socket, and the one thread that brings them up to date: changes that come
+// while it works are seen in its next round, so bursts are merged.
 //
 // Threads: safe from any thread.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace signet::agent {
 
@@ -31,14 +33,22 @@ class StreamHub {
   void Remove(Subscriber* subscriber);
   // The cache changed.
   void Wake();
+  // This one wants to be evaluated, whether it was added or not.
+  void Ask(std::shared_ptr<Subscriber> subscriber);
   // Ends every stream.
   void Stop();
 
  private:
+  using Round = std::vector<std::shared_ptr<Subscriber>>;
   void Loop();
+  // Whom to evaluate now; under mutex_.
+  Round NextRound();
+
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Subscriber*, std::shared_ptr<Subscriber>> subscribers_;
+  Round asked_;
+  std::chrono::steady_clock::time_point look_at_;  // after whom has a deadline
   bool awake_ = false;
   bool stopping_ = false;
   std::thread thread_;

@@ -9,13 +9,16 @@ template <class Response>
 using Encoder = std::function<Answer<Response>(const Snapshot& snapshot, WallTime now)>;
 
 template <class Response>
-class UpdateStream final : public PushStream<grpc::ServerWriteReactor<Response>, Response> {
+class UpdateStream final : public PushStream<Response> {
  public:
-  static std::shared_ptr<UpdateStream> Create(StreamContext& context, CallerPtr caller,
-                                              CallerTable::StreamSlot slot) {
+  // What is done with the request, on the loop: must be quick.
+  using Start = std::function<void(const std::shared_ptr<UpdateStream>&, std::string request)>;
+
+  static std::shared_ptr<UpdateStream> Create(StreamContext& context,
+                                              CallerGate::Admission admission, Start start) {
     auto stream = std::shared_ptr<UpdateStream>(
-        new UpdateStream(context, std::move(caller), std::move(slot)));
-    stream->OwnSelf(stream);
+        new UpdateStream(context, std::move(admission), std::move(start)));
+    stream->call().Read();
     return stream;
   }
 
@@ -28,24 +31,23 @@ class UpdateStream final : public PushStream<grpc::ServerWriteReactor<Response>,
     this->Follow(used);
   }
 
+  // Asked for once, so one of these comes, once.
+  void OnMessage(std::string request) override {
+    const auto start = std::exchange(start_, nullptr);
+    start(std::static_pointer_cast<UpdateStream>(this->shared_from_this()), std::move(request));
+  }
+  void OnHalfClose() override { this->Refuse(MissingRequest()); }
+
  private:
-  using Base = PushStream<grpc::ServerWriteReactor<Response>, Response>;
-  UpdateStream(StreamContext& context, CallerPtr caller, CallerTable::StreamSlot slot)
-      : Base(context, std::move(caller), std::move(slot)) {}
+  UpdateStream(StreamContext& context, CallerGate::Admission admission, Start start)
+      : PushStream<Response>(context, std::move(admission)), start_(std::move(start)) {}
 
   Answer<Response> Compose(const Snapshot& snapshot, WallTime now) override {
     return encode_(snapshot, now);
   }
 
+  Start start_;  // the loop's
   Encoder<Response> encode_;
-};
-
-// A stream that ends before it began.
-template <class Reactor>
-class RefusedStream final : public Reactor {
- public:
-  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
-  void OnDone() override { delete this; }
 };
 
 }  // namespace signet::agent

@@ -1,7 +1,6 @@
 #include "agent/endpoints/workload_server.h"
 
 #include "agent/endpoints/health_service.h"
-#include "agent/endpoints/mesh_service.h"
 #include "agent/endpoints/reflection_service.h"
 #include "agent/endpoints/sds_service.h"
 #include "agent/endpoints/socket_server.h"
@@ -11,9 +10,7 @@ namespace signet::agent {
 namespace {
 
 constexpr const char* kWorkloadApi = "SpiffeWorkloadAPI";
-constexpr const char* kSecretDiscovery = "envoy.service.secret.v3.SecretDiscoveryService";
 constexpr const char* kMesh = "signet.mesh.v1.Mesh";
-constexpr const char* kHealth = "grpc.health.v1.Health";
 
 std::vector<std::string> ServiceNames(const EndpointOptions& options) {
   std::vector<std::string> names = {kWorkloadApi, kMesh, kHealth, kReflectionV1,
@@ -29,14 +26,21 @@ struct WorkloadServer::State {
       : parts(given),
         server(limits, parts.attestation.clock, parts.attestation.log, parts.attestation.metrics),
         gate(server.callers(), parts.attestation, parts.refusals),
-        streams{
-            parts.cache,    hub,
-            parts.interest, parts.attestation.clock,
-            parts.want,     [this](const grpc::Status& status) { parts.refusals.Count(status); }},
+        streams{parts.cache,
+                hub,
+                parts.interest,
+                parts.attestation.pool,
+                parts.attestation.clock,
+                parts.want,
+                [this](const grpc::Status& status) { parts.refusals.Count(status); }},
         workload_api(streams, gate, parts.jwts, parts.jwt_pool, options),
-        mesh(workload_api),
         sds(streams, gate, options.sds, parts.random, parts.attestation.log),
-        reflection(gate, ServiceNames(options)) {}
+        reflection(gate, parts.attestation.pool, ServiceNames(options)) {
+    workload_api.Register(&calls);
+    if (options.sds.enabled) sds.Register(&calls);
+    health.Register(&calls);
+    reflection.Register(&calls);
+  }
 
   const EndpointParts parts;
   SocketServer server;
@@ -44,10 +48,10 @@ struct WorkloadServer::State {
   StreamHub hub;
   StreamContext streams;
   WorkloadService workload_api;
-  MeshService mesh;
   SdsService sds;
   HealthService health;
-  ReflectionServices reflection;
+  ReflectionService reflection;
+  CallTable calls;
 };
 
 WorkloadServer::WorkloadServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -57,10 +61,7 @@ Result<std::unique_ptr<WorkloadServer>> WorkloadServer::Start(UniqueFd listener,
                                                               const EndpointOptions& options,
                                                               const CallerLimits& limits) {
   auto state = std::make_unique<State>(parts, options, limits);
-  std::vector<grpc::Service*> services = {&state->workload_api, &state->mesh, &state->health,
-                                          &state->reflection.v1, &state->reflection.v1alpha};
-  if (options.sds.enabled) services.push_back(&state->sds);
-  SIGNET_RETURN_IF_ERROR(state->server.Serve(std::move(listener), services));
+  SIGNET_RETURN_IF_ERROR(state->server.Serve(std::move(listener), state->calls));
   CallerTable& callers = state->server.callers();
   Metrics& metrics = parts.attestation.metrics;
   metrics.GaugeFrom("signet_agent_workload_connections", "Open connections to the public socket",

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "agent/cache/cache.h"
+#include "agent/cache/interest.h"
 #include "agent/endpoints/caller_gate.h"
 #include "agent/endpoints/endpoint_options.h"
 #include "agent/jwt/jwt_source.h"

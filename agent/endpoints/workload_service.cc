@@ -1,20 +1,14 @@
 #include "agent/endpoints/workload_service.h"
+
 #include "agent/endpoints/refusal.h"
 
 namespace signet::agent {
 namespace {
 
 // Workload Endpoint, 3: exactly one value, byte for byte.
-grpc::Status CheckSecurityHeader(const grpc::CallbackServerContext& context) {
-  const auto [first, last] = context.client_metadata().equal_range("workload.spiffe.io");
-  if (first != last && std::next(first) == last && first->second == "true") return grpc::Status::OK;
+grpc::Status CheckSecurityHeader(const net::RpcCall& call) {
+  if (call.Field(kSecurityHeader) == std::vector<std::string>{"true"}) return grpc::Status::OK;
   return Refusal(grpc::StatusCode::INVALID_ARGUMENT, kNoSecurityHeader);
-}
-
-// `context` is checked before an answer that the profile is not there.
-grpc::Status Unimplemented(const grpc::CallbackServerContext& context, const char* message) {
-  const grpc::Status header = CheckSecurityHeader(context);
-  return header.ok() ? grpc::Status(grpc::StatusCode::UNIMPLEMENTED, message) : header;
 }
 
 // Encodes a caller's view when it is another one than was told last: most changes are of others.
@@ -45,69 +39,94 @@ WorkloadService::WorkloadService(StreamContext& streams, CallerGate& gate, JwtSo
                                                             : UnregisteredCallers::kRefused),
       foreign_claims_(options.allowed_foreign_jwt_claims) {}
 
-template <class Response>
-grpc::ServerWriteReactor<Response>* WorkloadService::Open(grpc::CallbackServerContext* context,
-                                                          ViewEncoder<Response> encode) {
-  using Reactor = grpc::ServerWriteReactor<Response>;
-  if (const grpc::Status header = CheckSecurityHeader(*context); !header.ok())
-    return gate_.RefuseStream<Reactor>(header);
-  auto admission = gate_.Admit(*context);
-  if (!admission) return gate_.RefuseStream<Reactor>(admission.error());
-  auto stream = UpdateStream<Response>::Create(streams_, std::move(admission->caller),
-                                               std::move(admission->slot));
-  gate_.Attest(
-      stream->caller(),
-      [stream, encode](const identity::SelectorSet& selectors) {
-        stream->Begin(selectors, OfView<Response>(selectors, encode));
-      },
-      [stream](const grpc::Status& status) { stream->Refuse(status); });
-  return stream.get();
+void WorkloadService::Register(CallTable* calls) {
+  const auto add = [calls](const char* method, auto open) {
+    calls->Add(std::string("/SpiffeWorkloadAPI/") + method, open);
+  };
+  add("FetchX509SVID", [this](const Arrival& arrival) {
+    return Open<X509SVIDRequest, X509SVIDResponse>(arrival, &AnswerX509Svid);
+  });
+  add("FetchX509Bundles", [this](const Arrival& arrival) {
+    return Open<X509BundlesRequest, X509BundlesResponse>(arrival, [this](const WorkloadView& view) {
+      return AnswerX509Bundles(view, unregistered_);
+    });
+  });
+  add("FetchJWTBundles", [this](const Arrival& arrival) {
+    return Open<JWTBundlesRequest, JWTBundlesResponse>(arrival, [this](const WorkloadView& view) {
+      return AnswerJwtBundles(view, unregistered_);
+    });
+  });
+  add("FetchJWTSVID", [this](const Arrival& arrival) { return FetchJwtSvid(arrival); });
+  add("ValidateJWTSVID", [this](const Arrival& arrival) { return ValidateJwtSvid(arrival); });
+  add("FetchWITSVID", [this](const Arrival& arrival) {
+    return Unimplemented(arrival, "fetching WIT-SVIDs is not implemented");
+  });
+  add("FetchWITBundles", [this](const Arrival& arrival) {
+    return Unimplemented(arrival, "fetching WIT bundles is not implemented");
+  });
+  calls->Add("/signet.mesh.v1.Mesh/Watch", [this](const Arrival& arrival) {
+    return Open<signet::mesh::v1::WatchRequest, signet::mesh::v1::WatchResponse>(arrival,
+                                                                                 &AnswerDenials);
+  });
 }
 
-grpc::ServerWriteReactor<X509SVIDResponse>* WorkloadService::FetchX509SVID(
-    grpc::CallbackServerContext* context, const X509SVIDRequest*) {
-  return Open<X509SVIDResponse>(context, &AnswerX509Svid);
+template <class Request, class Response>
+WorkloadService::Handler WorkloadService::Open(const Arrival& arrival,
+                                               ViewEncoder<Response> encode) {
+  using StreamPtr = std::shared_ptr<UpdateStream<Response>>;
+  if (const grpc::Status header = CheckSecurityHeader(*arrival.call); !header.ok())
+    return gate_.Refuse(*arrival.call, header);
+  auto admission = gate_.Admit(arrival);
+  if (!admission) return gate_.Refuse(*arrival.call, admission.error());
+  return UpdateStream<Response>::Create(
+      streams_, *std::move(admission),
+      [this, encode = std::move(encode)](const StreamPtr& stream, std::string bytes) {
+        const auto refuse = [stream](const grpc::Status& status) { stream->Refuse(status); };
+        const auto begin = [stream, encode](const identity::SelectorSet& selectors) {
+          stream->Begin(selectors, OfView<Response>(selectors, encode));
+        };
+        gate_.Read<Request>(
+            std::move(bytes),
+            [this, stream, begin, refuse](const Request&) {
+              gate_.Attest(stream->caller(), begin, refuse);
+            },
+            refuse);
+      });
 }
 
-grpc::ServerWriteReactor<X509BundlesResponse>* WorkloadService::FetchX509Bundles(
-    grpc::CallbackServerContext* context, const X509BundlesRequest*) {
-  return Open<X509BundlesResponse>(
-      context, [this](const WorkloadView& view) { return AnswerX509Bundles(view, unregistered_); });
+WorkloadService::Handler WorkloadService::Unimplemented(const Arrival& arrival,
+                                                        const char* message) {
+  const grpc::Status header = CheckSecurityHeader(*arrival.call);
+  return gate_.Refuse(
+      *arrival.call, header.ok() ? grpc::Status(grpc::StatusCode::UNIMPLEMENTED, message) : header);
 }
 
-grpc::ServerWriteReactor<signet::mesh::v1::WatchResponse>* WorkloadService::WatchDenials(
-    grpc::CallbackServerContext* context) {
-  return Open<signet::mesh::v1::WatchResponse>(context, &AnswerDenials);
-}
-
-grpc::ServerWriteReactor<JWTBundlesResponse>* WorkloadService::FetchJWTBundles(
-    grpc::CallbackServerContext* context, const JWTBundlesRequest*) {
-  return Open<JWTBundlesResponse>(
-      context, [this](const WorkloadView& view) { return AnswerJwtBundles(view, unregistered_); });
-}
-
-grpc::ServerUnaryReactor* WorkloadService::FetchJWTSVID(grpc::CallbackServerContext* context,
-                                                        const JWTSVIDRequest* request,
-                                                        JWTSVIDResponse* response) {
-  if (const grpc::Status header = CheckSecurityHeader(*context); !header.ok())
-    return gate_.RefuseUnary(context, header);
-  auto question = ReadQuestion(*request);
-  if (!question) return gate_.RefuseUnary(context, question.error());
-  auto admission = gate_.Admit(*context);
-  if (!admission) return gate_.RefuseUnary(context, admission.error());
-  auto call = PendingCall<JWTSVIDResponse>::Create(streams_, std::move(admission->caller),
-                                                   std::move(admission->slot), response);
-  gate_.Attest(
-      call->caller(),
-      [this, call, question = *std::move(question)](identity::SelectorSet selectors) {
-        const bool taken =
-            jwt_pool_.Submit([this, call, question, selectors = std::move(selectors)] {
-              AnswerJwt(call, question, selectors);
-            });
-        if (!taken) call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
-      },
-      [call](const grpc::Status& status) { call->Refuse(status); });
-  return call.get();
+WorkloadService::Handler WorkloadService::FetchJwtSvid(const Arrival& arrival) {
+  using CallPtr = std::shared_ptr<PendingCall<JWTSVIDResponse>>;
+  if (const grpc::Status header = CheckSecurityHeader(*arrival.call); !header.ok())
+    return gate_.Refuse(*arrival.call, header);
+  auto admission = gate_.Admit(arrival);
+  if (!admission) return gate_.Refuse(*arrival.call, admission.error());
+  return PendingCall<JWTSVIDResponse>::Create(
+      streams_, *std::move(admission), [this](const CallPtr& call, std::string bytes) {
+        const auto refuse = [call](const grpc::Status& status) { call->Refuse(status); };
+        const auto ask = [this, call](const JwtQuestion& question,
+                                      const identity::SelectorSet& selectors) {
+          if (!jwt_pool_.Submit([=, this] { AnswerJwt(call, question, selectors); }))
+            call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallersQueueFull));
+        };
+        const auto read = [this, call, ask, refuse](const JWTSVIDRequest& request) {
+          const auto question = ReadQuestion(request);
+          if (!question) return refuse(question.error());
+          gate_.Attest(
+              call->caller(),
+              [ask, question = *question](const identity::SelectorSet& selectors) {
+                ask(question, selectors);
+              },
+              refuse);
+        };
+        gate_.Read<JWTSVIDRequest>(std::move(bytes), read, refuse);
+      });
 }
 
 void WorkloadService::AnswerJwt(const std::shared_ptr<PendingCall<JWTSVIDResponse>>& call,
@@ -133,41 +152,38 @@ void WorkloadService::AnswerJwt(const std::shared_ptr<PendingCall<JWTSVIDRespons
     return call->Refuse(Refusal(grpc::StatusCode::PERMISSION_DENIED, kNoIdentityIssued));
   if (!net::IsAlive(call->caller()->credentials))
     return call->Refuse(Refusal(grpc::StatusCode::UNAVAILABLE, kCallerEnded));
-  call->End(grpc::Status::OK, std::move(response));
+  call->End(grpc::Status::OK, response);
 }
 
-grpc::ServerUnaryReactor* WorkloadService::ValidateJWTSVID(grpc::CallbackServerContext* context,
-                                                           const ValidateJWTSVIDRequest* request,
-                                                           ValidateJWTSVIDResponse* response) {
-  if (const grpc::Status header = CheckSecurityHeader(*context); !header.ok())
-    return gate_.RefuseUnary(context, header);
-  auto admission = gate_.Admit(*context);
-  if (!admission) return gate_.RefuseUnary(context, admission.error());
-  auto call = PendingCall<ValidateJWTSVIDResponse>::Create(streams_, std::move(admission->caller),
-                                                           std::move(admission->slot), response);
-  gate_.Attest(
-      call->caller(),
-      [this, call, asked = *request](const identity::SelectorSet& selectors) {
-        const WallTime now = streams_.clock.Now();
-        auto answer = ValidateJwt(ViewFor(*streams_.cache.Current(), selectors, now), asked, now,
-                                  foreign_claims_);
-        if (!answer) return call->Refuse(answer.error());
-        call->End(grpc::Status::OK, *std::move(answer));
-      },
-      [call](const grpc::Status& status) { call->Refuse(status); });
-  return call.get();
-}
-
-grpc::ServerWriteReactor<WITSVIDResponse>* WorkloadService::FetchWITSVID(
-    grpc::CallbackServerContext* context, const WITSVIDRequest*) {
-  return gate_.RefuseStream<grpc::ServerWriteReactor<WITSVIDResponse>>(
-      Unimplemented(*context, "fetching WIT-SVIDs is not implemented"));
-}
-
-grpc::ServerWriteReactor<WITBundlesResponse>* WorkloadService::FetchWITBundles(
-    grpc::CallbackServerContext* context, const WITBundlesRequest*) {
-  return gate_.RefuseStream<grpc::ServerWriteReactor<WITBundlesResponse>>(
-      Unimplemented(*context, "fetching WIT bundles is not implemented"));
+WorkloadService::Handler WorkloadService::ValidateJwtSvid(const Arrival& arrival) {
+  using CallPtr = std::shared_ptr<PendingCall<ValidateJWTSVIDResponse>>;
+  if (const grpc::Status header = CheckSecurityHeader(*arrival.call); !header.ok())
+    return gate_.Refuse(*arrival.call, header);
+  auto admission = gate_.Admit(arrival);
+  if (!admission) return gate_.Refuse(*arrival.call, admission.error());
+  return PendingCall<ValidateJWTSVIDResponse>::Create(
+      streams_, *std::move(admission), [this](const CallPtr& call, std::string bytes) {
+        const auto refuse = [call](const grpc::Status& status) { call->Refuse(status); };
+        const auto validate = [this, call](const ValidateJWTSVIDRequest& request,
+                                           const identity::SelectorSet& selectors) {
+          const WallTime now = streams_.clock.Now();
+          const auto answer = ValidateJwt(ViewFor(*streams_.cache.Current(), selectors, now),
+                                          request, now, foreign_claims_);
+          if (!answer) return call->Refuse(answer.error());
+          call->End(grpc::Status::OK, *answer);
+        };
+        gate_.Read<ValidateJWTSVIDRequest>(
+            std::move(bytes),
+            [this, call, validate, refuse](const ValidateJWTSVIDRequest& request) {
+              gate_.Attest(
+                  call->caller(),
+                  [validate, request](const identity::SelectorSet& selectors) {
+                    validate(request, selectors);
+                  },
+                  refuse);
+            },
+            refuse);
+      });
 }
 
 }  // namespace signet::agent

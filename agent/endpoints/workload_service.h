@@ -1,50 +1,36 @@
-// The SPIFFE Workload API over gRPC's callback API. Streams are answered by UpdateStream; tokens
-// are fetched on threads that may wait for the server. WIT profiles answer UNIMPLEMENTED.
+// The SPIFFE Workload API. Streams are answered by UpdateStream; tokens are fetched on threads that
+// may wait for the server. WIT profiles answer UNIMPLEMENTED. Also signet.mesh.v1.Mesh: what
+// proxies are told beside it, attested, limited and counted in the same way.
 //
-// Threads: gRPC's.
+// Threads: calls begin on the socket's loop.
 #pragma once
 
+#include "agent/endpoints/call_table.h"
 #include "agent/endpoints/caller_gate.h"
 #include "agent/endpoints/endpoint_options.h"
 #include "agent/endpoints/pending_call.h"
 #include "agent/endpoints/workload_answers.h"
 #include "agent/jwt/jwt_source.h"
-#include "spiffe/workload.grpc.pb.h"
+#include "spiffe/workload.pb.h"
 
 namespace signet::agent {
 
-class WorkloadService final : public SpiffeWorkloadAPI::CallbackService {
+class WorkloadService {
  public:
   WorkloadService(StreamContext& streams, CallerGate& gate, JwtSource& jwts,
                   AttestationPool& jwt_pool, const EndpointOptions& options);
-
-  grpc::ServerWriteReactor<X509SVIDResponse>* FetchX509SVID(
-      grpc::CallbackServerContext* context, const X509SVIDRequest* request) override;
-  grpc::ServerWriteReactor<X509BundlesResponse>* FetchX509Bundles(
-      grpc::CallbackServerContext* context, const X509BundlesRequest* request) override;
-  grpc::ServerUnaryReactor* FetchJWTSVID(grpc::CallbackServerContext* context,
-                                         const JWTSVIDRequest* request,
-                                         JWTSVIDResponse* response) override;
-  grpc::ServerWriteReactor<JWTBundlesResponse>* FetchJWTBundles(
-      grpc::CallbackServerContext* context, const JWTBundlesRequest* request) override;
-  grpc::ServerUnaryReactor* ValidateJWTSVID(grpc::CallbackServerContext* context,
-                                            const ValidateJWTSVIDRequest* request,
-                                            ValidateJWTSVIDResponse* response) override;
-  grpc::ServerWriteReactor<WITSVIDResponse>* FetchWITSVID(grpc::CallbackServerContext* context,
-                                                          const WITSVIDRequest* request) override;
-  grpc::ServerWriteReactor<WITBundlesResponse>* FetchWITBundles(
-      grpc::CallbackServerContext* context, const WITBundlesRequest* request) override;
-
-  // For MeshService: the denials, to a caller that is attested as a workload.
-  grpc::ServerWriteReactor<signet::mesh::v1::WatchResponse>* WatchDenials(
-      grpc::CallbackServerContext* context);
+  void Register(CallTable* calls);
 
  private:
+  using Handler = std::shared_ptr<net::RpcHandler>;
   template <class Response>
   using ViewEncoder = std::function<Answer<Response>(const WorkloadView&)>;
-  template <class Response>
-  grpc::ServerWriteReactor<Response>* Open(grpc::CallbackServerContext* context,
-                                           ViewEncoder<Response> encode);
+  template <class Request, class Response>
+  Handler Open(const Arrival& arrival, ViewEncoder<Response> encode);
+  Handler FetchJwtSvid(const Arrival& arrival);
+  Handler ValidateJwtSvid(const Arrival& arrival);
+  // Where a profile is not there; only those with the header are told.
+  Handler Unimplemented(const Arrival& arrival, const char* message);
   void AnswerJwt(const std::shared_ptr<PendingCall<JWTSVIDResponse>>& call,
                  const JwtQuestion& question, const identity::SelectorSet& selectors);
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <future>
+#include <optional>
 
 #include "agent/endpoints/caller_table.h"
 #include "agent/workload/attestation_pool.h"
@@ -168,45 +169,41 @@ TEST_CASE("a binary is read once until it changes") {
   CHECK_FALSE(digests.DigestOf(folder.get(), 100));
 }
 
-TEST_CASE("a connection is known by descriptor and inode") {
+TEST_CASE("a place lasts as long as its connection, a caller as long as somebody asks for it") {
   CallerTable table({});
-  Pair pair;
-  REQUIRE(table.Admit(pair.ours.get(), Myself()));
-  const std::string peer = "fd:" + std::to_string(pair.ours.get());
-  REQUIRE(table.Find(peer));
-  CHECK(table.Find(peer)->credentials.uid == geteuid());
-  for (const std::string& other : {std::string("fd:"), peer + "0", peer + "x", std::string("fd:-1"),
-                                   std::string("ipv4:127.0.0.1:1"), std::string()})
-    CHECK_FALSE(table.Find(other));
-
-  Pair another;  // the same number, another socket
-  REQUIRE(dup2(another.ours.get(), pair.ours.get()) == pair.ours.get());
-  CHECK_FALSE(table.Find(peer));
-  table.Reap();
+  CallerPtr kept;
+  {
+    const auto place = table.Admit(Myself());
+    REQUIRE(place);
+    kept = place->caller();
+    CHECK(table.connections() == 1);
+  }
   CHECK(table.connections() == 0);
+  CHECK(table.Connected().empty());
+  CHECK(kept->credentials.uid == geteuid());
+  CHECK(net::IsAlive(kept->credentials));
 }
 
 TEST_CASE("connections and streams of one user are bounded, those of others are not touched") {
   CallerTable table({3, 2, 1});
-  Pair first, second, third, fourth;
-  auto stranger = Myself();
-  stranger.uid += 1;
-  REQUIRE(table.Admit(first.ours.get(), Myself()));
-  REQUIRE(table.Admit(second.ours.get(), Myself()));
-  CHECK(table.Admit(third.ours.get(), Myself()).error().reason == kTooManyConnections);
-  REQUIRE(table.Admit(third.ours.get(), std::move(stranger)));
-  stranger = Myself();
-  stranger.uid += 2;
-  CHECK(table.Admit(fourth.ours.get(), std::move(stranger)).error().reason == kTooManyConnections);
-  first.ours.Reset();  // closed: its place is free at once
-  CHECK(table.Admit(fourth.ours.get(), Myself()));
-
-  const auto user = [](uid_t uid) {
+  const auto of_user = [](uid_t uid) {
     auto credentials = Myself();
     credentials.uid = uid;
-    return std::make_shared<const Caller>(std::move(credentials));
+    return credentials;
   };
-  const CallerPtr mine = user(7), other = user(8);
+  std::optional first = table.Admit(of_user(7));
+  const auto second = table.Admit(of_user(7));
+  REQUIRE(first->has_value());
+  REQUIRE(second);
+  CHECK(table.Admit(of_user(7)).error().reason == kTooManyConnections);
+  const auto third = table.Admit(of_user(8));
+  REQUIRE(third);
+  CHECK(table.Admit(of_user(9)).error().reason == kTooManyConnections);
+  first.reset();  // closed: its place is free at once
+  CHECK(table.connections() == 2);
+  CHECK(table.Admit(of_user(7)));
+
+  const CallerPtr mine = second->caller(), other = third->caller();
   {
     const auto slot = table.TakeStream(mine);
     CHECK(slot);
@@ -222,13 +219,11 @@ TEST_CASE("connections and streams of one user are bounded, those of others are 
 
 TEST_CASE("who is connected is told by process, with streams, and no longer than it is") {
   CallerTable table({});
-  Pair first, second, third;
   auto stranger = Myself();
   stranger.pid += 1;
-  REQUIRE(table.Admit(first.ours.get(), Myself()));
-  REQUIRE(table.Admit(second.ours.get(), Myself()));
-  REQUIRE(table.Admit(third.ours.get(), std::move(stranger)));
-  const auto slot = table.TakeStream(table.Find("fd:" + std::to_string(third.ours.get())));
+  std::optional first = table.Admit(Myself()), second = table.Admit(Myself());
+  const auto third = table.Admit(std::move(stranger));
+  const auto slot = table.TakeStream(third->caller());
   const auto connected = table.Connected();
   REQUIRE(connected.size() == 2);
   CHECK(connected[0].pid == getpid() + 1);
@@ -236,9 +231,9 @@ TEST_CASE("who is connected is told by process, with streams, and no longer than
   CHECK(connected[1].pid == getpid());
   CHECK(connected[1].uid == geteuid());
   CHECK(connected[1].connections == 2);
-  first.ours.Reset();
-  second.ours.Reset();
-  CHECK(table.Connected().size() == 1);  // not reaped yet, and not told of
+  first.reset();
+  second.reset();
+  CHECK(table.Connected().size() == 1);
 }
 
 TEST_CASE("attestations beyond the queue are refused, not kept") {
