@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -42,8 +43,10 @@ sigset_t Signals() {
   return signals;
 }
 
-// As many descriptors as the system grants, and no core file: it would hold the private key.
+// As many descriptors as the system grants. No core and no debugger: they would hold the private key.
+// (RLIMIT_CORE alone does not keep a core from a program that the system hands cores to.)
 void SetProcessLimits(const LimitsConfig& limits, const Logger& log) {
+  ::prctl(PR_SET_DUMPABLE, 0);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   rlimit files{};

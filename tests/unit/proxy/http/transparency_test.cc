@@ -36,7 +36,8 @@ Seen Run(const Script& script, const net::SocketAddress& address, ScriptedBacken
   if (script.expect_close) seen.closed = reader.AtOrderlyEnd();
   seen.requests = backend.requests();
   for (Message& request : seen.requests)
-    for (const char* ours : {"x-forwarded-client-cert", "signet-client-id", "signet-hops", "connection"})
+    for (const char* ours :
+         {"x-forwarded-client-cert", "signet-client-id", "signet-hops", "connection"})
       request.Drop(ours);
   return seen;
 }
