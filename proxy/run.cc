@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "base/memory_keeper.h"
 #include "base/random.h"
 #include "net/admin_server.h"
 #include "net/passed_sockets.h"
@@ -341,6 +342,7 @@ Result<int> Run(const RunOptions& options, std::shared_ptr<const ProxyConfig> co
   SIGNET_TRY(const std::unique_ptr<net::EventLoop> loop, net::EventLoop::Create(clock));
   Program program(options, log, clock, *loop, metrics);
   log.Info("starting", {{"version", SIGNET_VERSION}, {"config", options.config_path}});
+  const MemoryKeeper memory;
   const Status started = program.Start(std::move(config));
   if (started) loop->Run();
   program.Stop();

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "base/file.h"
+#include "base/memory_keeper.h"
 #include "base/service_manager.h"
 #include "ca/crypto/key_memory.h"
 #include "identity/server/backup.h"
@@ -206,6 +207,7 @@ int Run(const std::string& path, const std::string& log_level, bool keys_guarded
     log.Error("cannot start", {{"error", server.error().Message()}});
     return server.error().reason == signet::kAlreadyRunning ? kExitInUse : kExitStart;
   }
+  const signet::MemoryKeeper memory;
   manager.Ready("serving at " + (*server)->listen_address());
   const int signal = manager.AwaitSignal(stop, [&] { return PulseOf((*server)->health()); });
   manager.Stopping();
