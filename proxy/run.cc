@@ -44,8 +44,8 @@ sigset_t Signals() {
   return signals;
 }
 
-// As many descriptors as the system grants. No core and no debugger: they would hold the private key.
-// (RLIMIT_CORE alone does not keep a core from a program that the system hands cores to.)
+// As many descriptors as the system grants. No core and no debugger: they would hold the private
+// key. (RLIMIT_CORE alone does not keep a core from a program that the system hands cores to.)
 void SetProcessLimits(const LimitsConfig& limits, const Logger& log) {
   ::prctl(PR_SET_DUMPABLE, 0);
   const rlimit no_core{0, 0};

@@ -102,7 +102,8 @@ Exchange::Exchange(ExchangeHost& host, ServerStream& down, RequestHead request, 
       down_(&down),
       request_(std::move(request)),
       request_whole_(request_whole),
-      wants_tunnel_(request_.method == "CONNECT"),
+      wants_tunnel_(request_.method == "CONNECT" ||
+                    (request_.version == HttpVersion::kHttp2 && !request_.upgrade.empty())),
       caller_ended_(request_whole && request_.version == HttpVersion::kHttp2),
       started_at_(host.now()),
       active_at_(started_at_) {}
@@ -339,18 +340,22 @@ void Exchange::OnResponseHead(ResponseHead head) {
   if (down_ == nullptr) return;
   StripIdentityFields(&head.fields);
   if (head.informational()) return down_->SendHead(head, false);
+  const bool connects = request_.method == "CONNECT";
+  // To HTTP/2 its 200 would say that the tunnel stands.
+  if (wants_tunnel_ && !connects && head.status / 100 == 2)
+    return Cut(RequestEnd::kUpstreamBroken, "it answered an upgrade and did not switch");
   if (route_) {
     constexpr int kUnavailable = 14;
     route_->Answered(head.status < 500 && ReadGrpcStatus(head.fields) != kUnavailable);
     if (RetryStatus(head)) return;
     keeps_body_ = false;
-    std::string().swap(early_body_);
+    if (!wants_tunnel_) std::string().swap(early_body_);
   }
   response_begun_ = true;
   outcome_.first_byte = active_at_ - started_at_;
   outcome_.status = head.status;
   outcome_.grpc_status = ReadGrpcStatus(head.fields);
-  tunnel_ = head.status == 101 || (wants_tunnel_ && head.status / 100 == 2);
+  tunnel_ = head.status == 101 || (connects && head.status / 100 == 2);
   if (route_) {
     route_->EditResponse(&head);
     if (tunnel_) route_->EndLimits();

@@ -156,7 +156,7 @@ class Exchange final : public Mortal, private UpstreamWaiter, private RouteOwner
   bool reused_ = false;
   bool tried_again_ = false;
   bool response_begun_ = false;
-  const bool wants_tunnel_;  // CONNECT
+  const bool wants_tunnel_;  // CONNECT, also the extended one of HTTP/2
   bool tunnel_ = false;
   bool caller_ended_ = false;  // of a request for a tunnel: no more comes from the caller
   bool keeps_body_ = false;    // so that it may be sent again

@@ -186,16 +186,15 @@ HttpFault ReadHost(const Reading& reading, RequestHead* head) {
   return HttpFault::kNone;
 }
 
-bool IsForwardedUpgrade(std::string_view protocol) {
+}  // namespace
+
+bool MayUpgradeTo(std::string_view protocol) {
   const auto begins = [&](std::string_view prefix) {
     return EqualsIgnoreCase(protocol.substr(0, prefix.size()), prefix);
   };
-  // Another HTTP or TLS inside would be out of the policy's sight.
-  return !begins("h2") && !begins("http") && !begins("tls") &&
+  return !protocol.empty() && !begins("h2") && !begins("http") && !begins("tls") &&
          std::ranges::all_of(protocol, [](char c) { return c == '/' || IsToken({&c, 1}); });
 }
-
-}  // namespace
 
 HttpFault TakeRequestFields(const Fields& raw, RequestHead* head) {
   Reading reading;
@@ -215,7 +214,7 @@ HttpFault TakeRequestFields(const Fields& raw, RequestHead* head) {
   // not name. A request with a body is not upgraded: what follows it would be ambiguous.
   if (reading.upgrades == 1 && reading.connection_upgrade &&
       head->version == HttpVersion::kHttp11 && head->body.kind == BodyKind::kNone && !connects &&
-      !reading.upgrade.empty() && IsForwardedUpgrade(reading.upgrade))
+      !reading.upgrade.empty() && MayUpgradeTo(reading.upgrade))
     head->upgrade = reading.upgrade;
   head->expects_continue = reading.expects && head->version != HttpVersion::kHttp10;
   CopyEndToEnd(raw, reading, true, &head->fields);

@@ -19,6 +19,10 @@ HttpFault TakeRequestFields(const Fields& raw, RequestHead* head);
 // 2xx to CONNECT have no body whatever their fields say (RFC 9112, 6.3).
 HttpFault TakeResponseFields(const Fields& raw, std::string_view method, ResponseHead* head);
 
+// A protocol that an upgrade may ask for: what is inside another HTTP or TLS would be out of the
+// policy's sight.
+bool MayUpgradeTo(std::string_view protocol);
+
 // RFC 9110, 6.5.1: fields that say how to frame, route, authenticate or modify a request may not
 // come after it was decided.
 bool MayBeTrailer(std::string_view name);

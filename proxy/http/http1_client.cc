@@ -13,8 +13,7 @@ ClientStream& Http1Client::Open(const RequestHead& request, bool end, ClientStre
   events_ = &events;
   method_ = request.method;
   upgrade_ = !request.upgrade.empty();
-  const bool connects = method_ == "CONNECT";
-  request_whole_ = end || connects;
+  request_whole_ = end || upgrade_ || method_ == "CONNECT";
   chunked_ = !request_whole_ && request.body.kind != BodyKind::kLength;
   keep_alive_ = true;
   informational_ = 0;

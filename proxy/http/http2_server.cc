@@ -50,32 +50,45 @@ Waiting Http2Server::waiting() const {
   return stream_count() > 0 ? Waiting::kStream : Waiting::kIdle;
 }
 
+HttpFault Http2Server::ReadTarget(const Http2Stream& stream, RequestHead* head) const {
+  head->method = stream.method;
+  const bool connects = stream.method == "CONNECT";
+  if (connects && stream.protocol.empty()) {
+    // RFC 9113, 8.5: it has an authority alone.
+    if (!stream.scheme.empty() || !stream.path.empty()) return HttpFault::kTarget;
+    return ParseTarget(stream.authority, head);
+  }
+  // RFC 8441, 5: what HTTP/1.1 asks for by GET and Upgrade. So it is judged, and so it is sent on.
+  if (connects) {
+    if (!MayUpgradeTo(stream.protocol)) return HttpFault::kMethod;
+    head->method = "GET";
+    head->upgrade = stream.protocol;
+  }
+  if (!EqualsIgnoreCase(stream.scheme, "http") && !EqualsIgnoreCase(stream.scheme, "https"))
+    return HttpFault::kTarget;
+  // Only origin-form and "*" are paths (RFC 9113, 8.3.1).
+  if (!stream.path.starts_with('/') && stream.path != "*") return HttpFault::kTarget;
+  return ParseTarget(stream.path, head);
+}
+
 // The same rules as for HTTP/1.1, on what HPACK gave. nghttp2 has checked the pseudo-fields'
 // number, order and presence (RFC 9113, 8.3), and that content-length agrees with the frames.
 HttpFault Http2Server::ReadHead(Http2Stream& stream, bool ended, RequestHead* head) {
   if (stream.too_large || stream.raw.size() > settings().message.fields)
     return HttpFault::kHeadTooLarge;
   if (!IsToken(stream.method)) return HttpFault::kStartLine;
-  // RFC 9113, 8.5: CONNECT has an authority alone.
-  const bool connects = stream.method == "CONNECT";
-  const bool schemed =
-      EqualsIgnoreCase(stream.scheme, "http") || EqualsIgnoreCase(stream.scheme, "https");
-  if (connects ? !stream.scheme.empty() || !stream.path.empty() : !schemed)
-    return HttpFault::kTarget;
   if (!IsAuthority(stream.authority)) return HttpFault::kHost;
   if (stream.path.size() > settings().message.target_bytes) return HttpFault::kTargetTooLong;
   for (std::size_t i = 0; i < stream.raw.size(); ++i)
     if (!IsToken(stream.raw[i].name) || !IsFieldValue(stream.raw[i].value))
       return HttpFault::kField;
   head->version = HttpVersion::kHttp2;
-  head->method = stream.method;
-  // Only origin-form and "*" are paths (RFC 9113, 8.3.1).
-  if (!connects && !stream.path.starts_with('/') && stream.path != "*") return HttpFault::kTarget;
-  const std::string& target = connects ? stream.authority : stream.path;
-  if (const HttpFault fault = ParseTarget(target, head); fault != HttpFault::kNone) return fault;
+  if (const HttpFault fault = ReadTarget(stream, head); fault != HttpFault::kNone) return fault;
   head->authority = stream.authority;
   if (const HttpFault fault = TakeRequestFields(stream.raw, head); fault != HttpFault::kNone)
     return fault;
+  if (!head->upgrade.empty())
+    return head->body.kind == BodyKind::kNone ? HttpFault::kNone : HttpFault::kFraming;
   if (!ended && head->body.kind == BodyKind::kNone) head->body.kind = BodyKind::kFramed;
   return HttpFault::kNone;
 }
@@ -101,8 +114,17 @@ void Http2Server::OnHead(Http2Stream& untyped, bool ended) {
 
 void Http2Server::Respond(Stream& stream, const ResponseHead& head, bool end) {
   Http2FieldBlock block;
-  block.Add(":status", fmt::format("{}", head.status));
-  block.AddAll(head.fields);
+  const bool switched = head.status == 101;  // RFC 8441, 5: here it is a 200
+  block.Add(":status", fmt::format("{}", switched ? 200 : head.status));
+  if (switched) {
+    Fields kept = head.fields;
+    kept.RemoveIf([](const Fields::Field& field) {
+      return EqualsIgnoreCase(field.name, "sec-websocket-accept");
+    });
+    block.AddAll(kept);
+  } else {
+    block.AddAll(head.fields);
+  }
   const bool interim = head.informational();
   if (end) {
     stream.answered = true;

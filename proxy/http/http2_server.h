@@ -33,6 +33,7 @@ class Http2Server final : public Codec, private Http2Session {
   void OnHead(Http2Stream& stream, bool ended) override;
   void OnStreamGone(Http2Stream& stream, std::uint32_t error) override;
   void WakeUp() override { handler_.Wake(); }
+  HttpFault ReadTarget(const Http2Stream& stream, RequestHead* head) const;
   HttpFault ReadHead(Http2Stream& stream, bool ended, RequestHead* head);
   void Respond(Stream& stream, const ResponseHead& head, bool end);
 

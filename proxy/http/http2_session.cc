@@ -97,9 +97,10 @@ void Http2Session::Start() {
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
        static_cast<std::uint32_t>(settings_.message.head_bytes)},
-      {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
-  const std::size_t count = role_ == Role::kServer ? 3 : 4;
-  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries, count);
+      // RFC 8441: a server that passes WebSockets on says so. A client wants no push.
+      role_ == Role::kServer ? nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}
+                             : nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries, std::size(entries));
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
 }
 
@@ -154,7 +155,8 @@ int Http2Session::OnField(std::int32_t id, std::string_view name, std::string_vi
                                        {":path", &stream->path},
                                        {":authority", &stream->authority},
                                        {":scheme", &stream->scheme},
-                                       {":status", &stream->status}})
+                                       {":status", &stream->status},
+                                       {":protocol", &stream->protocol}})
     if (name == pseudo) *target = value;
   return 0;
 }

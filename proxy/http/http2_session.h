@@ -35,7 +35,7 @@ struct Http2Stream {
   std::int32_t id = 0;
   // Incoming.
   Fields raw;  // of the head or trailers being read, pseudo-fields not among them
-  std::string method, path, authority, scheme, status;
+  std::string method, path, authority, scheme, status, protocol;
   std::size_t head_cost = 0;
   std::size_t head_entries = 0;
   bool too_large = false;

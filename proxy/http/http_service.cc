@@ -16,6 +16,15 @@ constexpr Duration kLinger = std::chrono::seconds(2);
 // each request.
 constexpr Duration kLook = std::chrono::seconds(5);
 
+// RFC 6455, 4.1: 16 bytes in Base64.
+std::string MakeWebSocketKey(Dice& dice) {
+  Bytes nonce;
+  for (int i = 0; i < 2; ++i)
+    for (std::uint64_t bits = dice.Throw(), left = 8; left > 0; --left, bits >>= 8)
+      nonce.push_back(static_cast<std::uint8_t>(bits));
+  return EncodeBase64(nonce);
+}
+
 }  // namespace
 
 HttpService::HttpService(ConnectionHost& host, ServiceOwner& owner, ByteStream& stream,
@@ -71,6 +80,11 @@ void HttpService::Speak(bool http2) {
 // ---- requests
 
 StreamEvents* HttpService::OnRequest(ServerStream& stream, RequestHead head, bool end) {
+  // RFC 8441, 5.1: HTTP/2 has none, and HTTP/1.1 cannot do without (RFC 6455, 4.1). It proves
+  // nothing.
+  if (head.version == HttpVersion::kHttp2 && !head.upgrade.empty() &&
+      !head.fields.Has("sec-websocket-key"))
+    head.fields.Add("sec-websocket-key", MakeWebSocketKey(shared().dice));
   exchanges_.push_front(
       std::make_unique<Exchange>(static_cast<ExchangeHost&>(*this), stream, std::move(head), end));
   Exchange& exchange = *exchanges_.front();
