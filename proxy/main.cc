@@ -44,7 +44,8 @@ Example (proxy.yaml):
     handshakes_per_address: 256  # in progress from one source address
     handshake_deadline: 10s
     idle: 1h
-    drain: 30s
+    drain: 30s                   # also for what is in progress at max_connection_age
+    detect_timeout: 1s           # for the first bytes, with protocol: detect
     http:                        # also: target_bytes, trailer_bytes, upstream_connections
       header_bytes: 65536
       header_fields: 128

@@ -73,6 +73,25 @@ TEST_CASE("attack 38: passed on TLS that would come back is refused before it go
             R"(signet_proxy_connections_opened_total{direction="inbound",listener="web"})") <= 0);
 }
 
+TEST_CASE("what is passed on is cut at its maximum age, and has none unless one is set") {
+  TestBackend backend(TestBackend::Echo);
+  const std::string names = To(backend, "a.example.org");
+  World world(Yaml(names, "limits: {idle: 20d}\n"));
+  const std::string hello = HelloFor("a.example.org");
+  StreamClient caller = world.Call("web", nullptr);
+  REQUIRE(caller.Send(hello));
+  REQUIRE(caller.Receive(hello.size()) == hello);
+  world.Advance(24h * 5);
+  CHECK(Talks(caller));
+  REQUIRE(world.proxy->Apply(
+      world.Read("inbound: [{name: web, listen: '127.0.0.1:0', protocol: tls-passthrough, "
+                 "max_connection_age: 1h, server_names: [" +
+                 names + "]}]\nlimits: {idle: 20d}\n")));
+  world.Advance(30s);
+  CHECK(caller.WaitForEnd());
+  CHECK(World::Eventually([&] { return world.Closed("max_age") == 1; }));
+}
+
 TEST_CASE("attack 23: on a port for foreign TLS other bytes and cut hellos reach nobody") {
   TestBackend backend(TestBackend::Echo);
   World world(Yaml(To(backend, "a.example.org"), "limits: {handshake_deadline: 10s}\n"));
