@@ -85,6 +85,7 @@ TEST_CASE("an identity is revoked: its workload and the proxies hear of it, over
   CHECK(MeshWatch(world.agent->socket()).Finish().error_code() == grpc::PERMISSION_DENIED);
   world.Put("web", "/web");
   world.Put("side", "/side");
+  REQUIRE(world.IsAnswered(grpc::OK));  // the entries have reached the agent
   SvidStream workload(world.agent->socket());
   std::optional<X509SVIDResponse> first;
   do first = workload.Next();
@@ -134,6 +135,7 @@ TEST_CASE("an identity is revoked: its workload and the proxies hear of it, over
 TEST_CASE("a certificate is revoked by its serial: the workload gets another one") {
   World world;
   world.Put("web", "/web");
+  REQUIRE(world.IsAnswered(grpc::OK));
   SvidStream workload(world.agent->socket());
   const auto first = workload.Next();
   REQUIRE(first);

@@ -79,7 +79,23 @@ TEST_CASE("a CA that is replaced is taken by the next rotation; nothing is refus
     CHECK(std::ranges::find(roots, before) != roots.end());
     if (below_next) CHECK(std::ranges::find(roots, above.root()) != roots.end());
   }
-  CHECK(below_next);
+  REQUIRE(below_next);
+
+  // What was replaced is tainted, then taken out of the bundle; what is in use is not.
+  std::string output;
+  const auto signet = [&](const char* command, const ca::Certificate& root) {
+    return RunProcess({SIGNET_BIN + std::string("/signet"), "--socket", server.admin_socket(),
+                       "authority", command, EncodeHex(root.subject_key_id())},
+                      folder.File("signet"), &output)
+        .code;
+  };
+  CHECK(signet("revoke-upstream", before) != 0);
+  CHECK_THAT(output, Catch::Contains("taint"));
+  CHECK(signet("taint-upstream", above.root()) != 0);
+  CHECK(signet("taint-upstream", before) == 0);
+  CHECK(signet("revoke-upstream", before) == 0);
+  CHECK_THAT(output, Catch::Contains(EncodeHex(before.subject_key_id())));
+  CHECK(Roots(*server.Admin()) == ca::Chain{above.root()});
 }
 
 TEST_CASE("a CA that cannot be used stops the start, and the message names the file") {

@@ -61,6 +61,7 @@ struct Parsed {
   AuditOptions audit;
   std::string certificate;
   RotateOptions rotate;
+  std::string upstream_authority;
 };
 
 using Command = std::function<int()>;
@@ -418,6 +419,33 @@ void AddFederationCommands(CLI::App* app, Parsed* p) {
   one("refresh", "Fetch the bundle from its endpoint now", RefreshRelationship);
 }
 
+void AddUpstreamCommands(CLI::App* authority, Parsed* p) {
+  const auto add = [&](const char* name, const char* about, const char* examples,
+                       int (*run)(const Session&, const std::string&)) {
+    CLI::App* command = AddCommand(authority, p, name, about,
+                                   [=] { return run(p->session, p->upstream_authority); });
+    command
+        ->add_option("id,--subject-key-id", p->upstream_authority,
+                     "The root's subject key identifier, as `signet bundle show` has it")
+        ->type_name("HEX")
+        ->required();
+    command->footer(examples);
+  };
+  add("taint-upstream",
+      "Taint a root above the server's authorities that was replaced: agents renew at once what "
+      "is\n"
+      "below it. Refused while an authority in use or prepared is below it: rotate first",
+      "Examples:\n  signet authority rotate\n"
+      "  signet authority taint-upstream 5f0c64ab7d5b8b9b1f4a8e7f0f6c1f2a3b4c5d6e",
+      TaintUpstream);
+  add("revoke-upstream",
+      "Take a tainted root out of the bundle: whatever is below it is refused everywhere. Refused\n"
+      "while the upstream authority still publishes it",
+      "Example:\n"
+      "  signet authority revoke-upstream 5f0c64ab7d5b8b9b1f4a8e7f0f6c1f2a3b4c5d6e",
+      RevokeUpstream);
+}
+
 void AddTrustCommands(CLI::App* app, Parsed* p) {
   CLI::App* bundle = AddGroup(app, "bundle", "The trust bundle");
   AddCommand(bundle, p, "show", "Show the trust domain's bundle",
@@ -446,6 +474,7 @@ void AddTrustCommands(CLI::App* app, Parsed* p) {
   rotate->add_option("--timeout", p->rotate.timeout, "How long to wait in all")
       ->type_name("DURATION")
       ->capture_default_str();
+  AddUpstreamCommands(authority, p);
   AddCommand(app, p, "status", "Show the server's state; exit code 1 when it is not healthy",
              [p] { return ShowStatus(p->session); });
   AddCommand(app, p, "version", "Show the version", [] {

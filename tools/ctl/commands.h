@@ -113,6 +113,9 @@ struct RotateOptions {
   std::string timeout = "10m";
 };
 int RotateAuthority(const Session& session, const RotateOptions& options);
+// Of a root above our authorities, named by its subject key identifier in hex.
+int TaintUpstream(const Session& session, const std::string& subject_key_id);
+int RevokeUpstream(const Session& session, const std::string& subject_key_id);
 int ShowStatus(const Session& session);
 
 struct RevokeOptions {
