@@ -96,6 +96,7 @@ constexpr MethodRule kRules[] = {
     {"/signet.status.v1.Status/GetRotation", kAdmin},
     {"/signet.entries.v1.Entries/Apply", kAdmin},
     {"/signet.entries.v1.Entries/List", kAdmin},
+    {"/signet.nested.v1.Nested/ReportHeld", kDownstream},
     {"/signet.revocation.v1.Revocation/Revoke", kAdmin},
     {"/signet.revocation.v1.Revocation/ListDenials", kAdmin},
     {"/signet.revocation.v1.Revocation/RemoveDenial", kAdmin},

@@ -21,6 +21,7 @@
 #include "identity/api/local_authority_service.h"
 #include "identity/api/log_keeper.h"
 #include "identity/api/logger_service.h"
+#include "identity/api/nested_service.h"
 #include "identity/api/revocation_service.h"
 #include "identity/api/router.h"
 #include "identity/api/status_service.h"
@@ -32,6 +33,7 @@
 #include "identity/server/authority_keeper.h"
 #include "identity/server/bundle_publisher.h"
 #include "identity/server/health_board.h"
+#include "identity/server/held_authorities.h"
 #include "identity/server/housekeeping.h"
 #include "identity/server/issuer.h"
 #include "identity/server/jwt_issuer.h"
@@ -111,6 +113,8 @@ struct Server::State {
   std::unique_ptr<FederationKeeper> federation;
 
   std::unique_ptr<Acknowledgements> acknowledgements;
+  std::unique_ptr<NestedService> nested;
+  std::unique_ptr<HeldAuthorities> held;
   std::unique_ptr<Authorizer> authorizer;
   std::unique_ptr<RateLimiter> signing;
   std::unique_ptr<RateLimiter> jwt_signing;
@@ -219,9 +223,13 @@ Status Server::State::Federate() {
 void Server::State::MakeApi() {
   const auto look = [this] { return Health(); };
   acknowledgements = std::make_unique<Acknowledgements>(*registry, clock);
-  keeper->SetAcknowledgementSource([this](const std::string&, Revision published_at) {
-    return acknowledgements->Of(published_at);
-  });
+  nested = std::make_unique<NestedService>(*registry, clock);
+  const auto holders = [this](const std::string& id, Revision published_at) {
+    return nested->Of(id, acknowledgements->Of(published_at));
+  };
+  keeper->SetAcknowledgementSource(holders);
+  held = std::make_unique<HeldAuthorities>(*registry, holders);
+  if (upstream) upstream->SetHeldSource([this] { return held->List(); });
   authorizer = std::make_unique<Authorizer>(*registry, clock,
                                             AuthorizationSettings{config.admin_ids, kRenewalGrace});
   signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
@@ -267,6 +275,7 @@ void Server::State::MakeApi() {
   local_authorities->Register(router.get());
   revocation = std::make_unique<RevocationService>(*registry, log);
   revocation->Register(router.get());
+  nested->Register(router.get());
   rpc = std::make_unique<net::RpcServer>(*router, CallLimits(config.limits));
 }
 
@@ -414,6 +423,7 @@ void Server::Stop(std::chrono::milliseconds grace) {
   state.admin_http.reset();
   state.publisher.reset();
   state.housekeeping.reset();
+  if (state.upstream) state.upstream->Stop();
   state.SignLastCheckpoint();
   state.front.reset();  // and all connections
   state.workers.reset();

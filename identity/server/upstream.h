@@ -4,6 +4,7 @@
 // Threads: safe from any thread. A grant may wait for files, a token or a network.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +47,13 @@ class UpstreamAuthority {
   virtual bool TakesJwtAuthorities() const = 0;
   // Fails with kUpstreamUnusable.
   virtual Status PublishJwt(const JwtBundleAuthority& authority) = 0;
+  // Whom a rotation above waits for: asked now and then for the authorities that everybody below us
+  // holds, as HeldAuthorities::List() has them. To be set once; what it needs lives until the
+  // upstream is stopped. Files wait for nobody.
+  using HeldSource = std::function<std::vector<std::string>()>;
+  virtual void SetHeldSource(HeldSource) {}
+  // No call to what was set after it.
+  virtual void Stop() {}
   // What health should say of it.
   virtual std::vector<std::string> Problems() const = 0;
 };

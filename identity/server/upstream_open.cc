@@ -10,7 +10,7 @@ Result<std::unique_ptr<UpstreamAuthority>> OpenUpstream(const UpstreamConfig& co
   if (const auto* files = std::get_if<DiskUpstreamConfig>(&config))
     return DiskUpstream::Open(*files, parts.clock, parts.random, parts.log);
   const auto& above = std::get<SignetUpstreamConfig>(config);
-  SIGNET_TRY(auto peer, DialUpstreamPeer(above, trust_domain, parts.clock));
+  SIGNET_TRY(auto peer, DialUpstreamPeer(above, trust_domain, parts.clock, parts.random));
   return SignetUpstream::Start(std::move(peer), above.server.ToString(), trust_domain, {}, parts);
 }
 

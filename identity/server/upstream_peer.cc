@@ -10,6 +10,7 @@
 #include "identity/workload/expected_peer.h"
 #include "identity/workload/fetch_identity.h"
 #include "net/tls_front.h"
+#include "signet/nested/v1/nested.grpc.pb.h"
 #include "spire/api/server/bundle/v1/bundle.grpc.pb.h"
 #include "spire/api/server/svid/v1/svid.grpc.pb.h"
 
@@ -17,6 +18,7 @@ namespace signet::identity {
 namespace {
 
 namespace bundle_api = spire::api::server::bundle::v1;
+namespace nested_api = signet::nested::v1;
 namespace svid_api = spire::api::server::svid::v1;
 namespace types = spire::api::types;
 
@@ -41,12 +43,17 @@ Error FromGrpc(const grpc::Status& status) {
 class DialedPeer final : public UpstreamPeer {
  public:
   DialedPeer(const SignetUpstreamConfig& config, const TrustDomain& trust_domain,
-             std::unique_ptr<net::TlsDialer> dialer, const Clock& clock)
-      : config_(config), trust_domain_(trust_domain), dialer_(std::move(dialer)), clock_(clock) {}
+             std::unique_ptr<net::TlsDialer> dialer, const Clock& clock, Random& random)
+      : config_(config),
+        trust_domain_(trust_domain),
+        dialer_(std::move(dialer)),
+        clock_(clock),
+        instance_(random.Uuid()) {}
 
   Result<UpstreamTrust> FetchTrust() override;
   Result<Grant> NewDownstreamCa(const Bytes& request, seconds ttl) override;
   Result<std::vector<JwtBundleAuthority>> PublishJwt(const JwtBundleAuthority& authority) override;
+  Status ReportHeld(const std::vector<std::string>& authorities) override;
   void Stop() override;
 
  private:
@@ -63,9 +70,11 @@ class DialedPeer final : public UpstreamPeer {
   const TrustDomain trust_domain_;
   const std::unique_ptr<net::TlsDialer> dialer_;
   const Clock& clock_;
+  const std::string instance_;
 
   std::mutex turn_;  // one call at a time; guards what follows
   std::shared_ptr<grpc::Channel> channel_;
+  bool waits_for_us_ = true;  // false: this channel's server knows no ReportHeld
   WallTime renew_at_;
   Bundle verified_by_;
 
@@ -121,6 +130,7 @@ Status DialedPeer::Connect() {
   arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
   channel_ =
       grpc::CreateCustomInsecureChannelFromFd("signet-server", dialed.plain.Release(), arguments);
+  waits_for_us_ = true;
   renew_at_ = now + (std::min(identity.valid_until, dialed.peer->valid_until) - now) / 2;
   verified_by_ = identity.bundles.at(trust_domain_);
   return {};
@@ -136,7 +146,8 @@ Status DialedPeer::Call(Method method, const Request& request, Response* respons
   const grpc::Status status = (stub.*method)(&context, request, response);
   Leave();
   if (status.ok()) return {};
-  channel_ = nullptr;  // the next call comes with the identity of its moment
+  if (status.error_code() != grpc::UNIMPLEMENTED)
+    channel_ = nullptr;  // the next call comes with the identity of its moment
   return Fail(FromGrpc(status));
 }
 
@@ -181,13 +192,27 @@ Result<std::vector<JwtBundleAuthority>> DialedPeer::PublishJwt(
   return ReadUpstreamKeys(answer.jwt_authorities());
 }
 
+Status DialedPeer::ReportHeld(const std::vector<std::string>& authorities) {
+  const std::lock_guard turn(turn_);
+  if (channel_ != nullptr && !waits_for_us_) return {};
+  nested_api::ReportHeldRequest call;
+  call.set_instance(instance_);
+  call.mutable_authorities()->Assign(authorities.begin(), authorities.end());
+  nested_api::ReportHeldResponse answer;
+  const Status status =
+      Call<nested_api::Nested::Stub>(&nested_api::Nested::Stub::ReportHeld, call, &answer);
+  if (status || status.error().code != Code::kUnimplemented) return status;
+  waits_for_us_ = false;
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<UpstreamPeer>> DialUpstreamPeer(const SignetUpstreamConfig& config,
                                                        const TrustDomain& trust_domain,
-                                                       const Clock& clock) {
+                                                       const Clock& clock, Random& random) {
   SIGNET_TRY(auto dialer, net::TlsDialer::Start(clock));
-  return std::make_unique<DialedPeer>(config, trust_domain, std::move(dialer), clock);
+  return std::make_unique<DialedPeer>(config, trust_domain, std::move(dialer), clock, random);
 }
 
 }  // namespace signet::identity

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "identity/server/upstream.h"
 #include "identity/server/upstream_config.h"
 
@@ -31,6 +32,9 @@ class UpstreamPeer {
   // Answers all keys that stand for the trust domain.
   virtual Result<std::vector<JwtBundleAuthority>> PublishJwt(
       const JwtBundleAuthority& authority) = 0;
+  // `authorities` of ours are held by everybody below us. Ok also when the server above knows no
+  // such call: SPIRE's waits for nobody below.
+  virtual Status ReportHeld(const std::vector<std::string>& authorities) = 0;
   // Ends the call in progress, and every later one at once.
   virtual void Stop() = 0;
 };
@@ -39,6 +43,6 @@ class UpstreamPeer {
 // roots that the server was verified against change.
 Result<std::unique_ptr<UpstreamPeer>> DialUpstreamPeer(const SignetUpstreamConfig& config,
                                                        const TrustDomain& trust_domain,
-                                                       const Clock& clock);
+                                                       const Clock& clock, Random& random);
 
 }  // namespace signet::identity

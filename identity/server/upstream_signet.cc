@@ -54,7 +54,9 @@ std::unique_ptr<SignetUpstream> SignetUpstream::Start(std::unique_ptr<UpstreamPe
   return upstream;
 }
 
-SignetUpstream::~SignetUpstream() {
+SignetUpstream::~SignetUpstream() { Stop(); }
+
+void SignetUpstream::Stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -75,7 +77,23 @@ void SignetUpstream::Run() {
   }
 }
 
-Duration SignetUpstream::Ask() { return NoteAnswer(peer_->FetchTrust()); }
+Duration SignetUpstream::Ask() {
+  auto answer = peer_->FetchTrust();
+  HeldSource held;
+  {
+    const std::lock_guard lock(mutex_);
+    held = held_;
+  }
+  if (answer && held) {
+    if (const Status told = peer_->ReportHeld(held()); !told) answer = Fail(told.error());
+  }
+  return NoteAnswer(answer);
+}
+
+void SignetUpstream::SetHeldSource(HeldSource source) {
+  const std::lock_guard lock(mutex_);
+  held_ = std::move(source);
+}
 
 Duration SignetUpstream::NoteAnswer(const Result<UpstreamTrust>& answer) {
   const WallTime now = parts_.clock.Now();

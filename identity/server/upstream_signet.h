@@ -49,6 +49,8 @@ class SignetUpstream final : public UpstreamAuthority {
   UpstreamTrust Trust() override;
   bool TakesJwtAuthorities() const override { return true; }
   Status PublishJwt(const JwtBundleAuthority& authority) override;
+  void SetHeldSource(HeldSource source) override;
+  void Stop() override;
   std::vector<std::string> Problems() const override;
 
  private:
@@ -74,6 +76,7 @@ class SignetUpstream final : public UpstreamAuthority {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
   UpstreamTrust trust_;
+  HeldSource held_;
   std::optional<Error> trouble_;  // of the last turn
   WallTime trouble_since_;
   unsigned failed_turns_ = 0;

@@ -168,6 +168,27 @@ TEST_CASE(
   CHECK(Accepts(*Fetch(*levels.agent_below), *Fetch(*levels.agent_above)));
 }
 
+int Signet(const ServerProcess& server, std::vector<std::string> arguments, std::string* output) {
+  arguments.insert(arguments.begin(),
+                   {SIGNET_BIN + std::string("/signet"), "--socket", server.admin_socket()});
+  return RunProcess(arguments, server.folder() + "/cli.log", output).code;
+}
+
+TEST_CASE("a rotation above waits for the agents below the nested server, and names that server") {
+  Levels levels;
+  levels.StartNested();
+  REQUIRE(Fetch(*levels.agent_below));
+  const std::string first = ActiveOf(levels.above).authority_id();
+  levels.agent_below->Stop();  // its workloads go on with what they have
+  std::string output;
+  CHECK(Signet(levels.above, {"authority", "rotate", "--timeout", "12s"}, &output) != 0);
+  CHECK_THAT(output, Catch::Contains("spiffe://example.org/nested-server"));
+  CHECK(ActiveOf(levels.above).authority_id() == first);
+  levels.agent_below->Start();
+  CHECK(Signet(levels.above, {"authority", "rotate", "--timeout", "60s"}, &output) == 0);
+  CHECK(ActiveOf(levels.above).authority_id() != first);
+}
+
 TEST_CASE(
     "while the server above is away the nested one issues, restarts and says who is missing") {
   Levels levels;
@@ -181,6 +202,9 @@ TEST_CASE(
   REQUIRE(Eventually([&] {
     return levels.nested->Output().find("the authority above does not answer") != std::string::npos;
   }));
+  std::string status;
+  CHECK(Signet(*levels.nested, {"status"}, &status) == 1);
+  CHECK_THAT(status, Catch::Contains("has not answered since"));
   levels.above.Start();
   REQUIRE(Eventually(
       [&] {

@@ -1,12 +1,14 @@
 // Authorities below another server: what the keeper makes of that server's bundle, and what becomes
 // of ours when it rotates, taints, withdraws, or is away.
 #include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <map>
 
 #include "ca/x509/path.h"
 #include "ca/x509/request.h"
 #include "identity/server/authority_keeper.h"
+#include "identity/server/held_authorities.h"
 #include "identity/server/upstream_signet.h"
 #include "identity/svid/x509_svid.h"
 #include "tests/support/eventually.h"
@@ -57,6 +59,14 @@ class PeerAbove final : public UpstreamPeer {
       return Fail(trouble_ ? *trouble_ : Error{Code::kUnavailable, kUpstreamAnswered, "no keys"});
     trust_.jwt.push_back(key);
     return trust_.jwt;
+  }
+  Status ReportHeld(const std::vector<std::string>& authorities) override {
+    Change([&] { held_below_ = authorities; });
+    return {};
+  }
+  std::vector<std::string> held_below() {
+    const std::lock_guard lock(mutex_);
+    return held_below_;
   }
   void Stop() override {}
 
@@ -136,6 +146,7 @@ class PeerAbove final : public UpstreamPeer {
   std::optional<Error> trouble_;
   bool refuses_keys_ = false;
   std::size_t asked_ = 0;
+  std::vector<std::string> held_below_;
 };
 
 struct World {
@@ -310,6 +321,39 @@ TEST_CASE("a tainted root stays in use while the server above has no other, and 
   REQUIRE(w.HearAndTick());
   CHECK(w.OwnRoot() != first);
   CHECK(w.Held(first)->tainted);
+}
+
+TEST_CASE("the server above is told which of its roots everybody below holds, and no other") {
+  World w;
+  REQUIRE(w.Start());
+  const auto id = [](const ca::Certificate& root) { return EncodeHex(root.subject_key_id()); };
+  const auto first = w.OwnRoot();
+  std::atomic<Revision> held_up_to = w.registry->revision();
+  HeldAuthorities held(*w.registry, [&](const std::string&, Revision since) {
+    return Acknowledgement{
+        .all = held_up_to >= since, .acknowledged = 0, .live = 1, .waiting_for = {}};
+  });
+  w.upstream->SetHeldSource([&] { return held.List(); });
+  const auto told = [&](const ca::Certificate& root) {
+    return std::ranges::count(w.above->held_below(), id(root)) == 1;
+  };
+  w.Hear();
+  CHECK(told(first));
+  const auto second = w.above->AddRoot();
+  REQUIRE(w.HearAndTick());
+  w.Hear();
+  CHECK(told(first));
+  CHECK_FALSE(told(second));
+  held_up_to = w.registry->revision();
+  w.Hear();
+  CHECK(told(second));
+  // Another change is no reason to doubt what is held.
+  w.above->PutKey(SomeKey("another"));
+  REQUIRE(w.HearAndTick());
+  w.Hear();
+  CHECK(told(second));
+  CHECK(std::ranges::count(w.above->held_below(), "another") == 0);
+  w.upstream->Stop();
 }
 
 TEST_CASE("what an administrator appended stays, whatever the server above holds") {

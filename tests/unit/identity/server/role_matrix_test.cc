@@ -91,6 +91,7 @@ const std::vector<Row>& Matrix() {
       {kAdminSocket, "grpc.health.v1.Health", {"Check", "Watch", "List"}},
       {kAdmins, "signet.audit.v1.Audit", {"ListRecords", "GetCheckpoint", "Prune"}},
       {kAdmins, "signet.entries.v1.Entries", {"Apply", "List"}},
+      {kDownstream, "signet.nested.v1.Nested", {"ReportHeld"}},
       {kAdmins, "signet.revocation.v1.Revocation", {"Revoke", "ListDenials", "RemoveDenial"}},
       {kAdmins, "signet.status.v1.Status", {"GetStatus", "GetRotation"}},
       {kAgents, "signet.sync.v1.Sync", {"Subscribe"}},
