@@ -34,9 +34,10 @@ class NotifySocket {
     const ssize_t size = recv(fd_.get(), text, sizeof text, 0);
     return std::string(text, size > 0 ? static_cast<std::size_t>(size) : 0);
   }
-  // Whether a message that begins so comes within ten seconds; others are dropped.
-  bool Hears(const std::string& beginning) const {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  // Whether a message that begins so comes in time; others are dropped.
+  bool Hears(const std::string& beginning,
+             std::chrono::seconds wait = std::chrono::seconds(10)) const {
+    const auto deadline = std::chrono::steady_clock::now() + wait;
     while (std::chrono::steady_clock::now() < deadline)
       if (Next().starts_with(beginning)) return true;
     return false;
