@@ -2,7 +2,9 @@
 // over the wire is rpc_session.h's business.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,11 +14,17 @@
 
 namespace signet::net {
 
+// The field of a request that says "1" when its call renews what is about to end: a claim, and no
+// more.
+inline constexpr std::string_view kRpcRenewalField = "signet-renewal";
+
 // How a call ended. Codes are gRPC's.
 struct RpcStatus {
   int code = 0;  // OK
   std::string message;
   std::string details;  // a serialized google.rpc.Status, or empty
+  // How long the caller is asked to stay away, told as grpc-retry-pushback-ms (gRFC A6).
+  std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
 };
 
 // The other end of a connection, as the service knows it.
@@ -46,6 +54,9 @@ class RpcCall {
   // What the request holds under a name its service wants (RpcService::WantsField), in order. Only
   // while the call begins, and on the loop's thread.
   virtual std::vector<std::string> Field(std::string_view name) const = 0;
+  // Nothing is read from the connection of this call until then: the network holds up who sends
+  // more than it may. On the loop's thread only.
+  virtual void HoldConnection(SteadyTime until) = 0;
 };
 
 // What a service does with a call.

@@ -33,6 +33,7 @@ RpcConnection::RpcConnection(const Parts& parts, std::uint64_t id, Origin origin
 RpcConnection::~RpcConnection() {
   loop_.Remove(stream_->fd(), this);
   loop_.Cancel(again_);
+  loop_.Cancel(held_);
   loop_.Cancel(linger_);
   ended_ = true;  // the session ends its calls now: nothing is to be said any more
 }
@@ -54,10 +55,25 @@ void RpcConnection::OnEvents(std::uint32_t events) {
   Pump();
 }
 
-// While the peer does not take what it is told, nothing more is taken from it.
+// While the peer does not take what it is told, nothing more is taken from it; nor while it is held
+// up for asking too much.
+bool RpcConnection::MayRead() const {
+  return readable_ && pending_.empty() && loop_.now() >= session_.held_until();
+}
+
 void RpcConnection::Pump() {
-  for (int i = 0; i < kReadsPerTurn && readable_ && pending_.empty() && !ended_; ++i) ReadOnce();
-  if (readable_ && pending_.empty()) ScheduleAgain();
+  for (int i = 0; i < kReadsPerTurn && MayRead() && !ended_; ++i) ReadOnce();
+  if (readable_ && pending_.empty()) ReadLater();
+}
+
+void RpcConnection::ReadLater() {
+  if (MayRead()) return ScheduleAgain();
+  if (held_ != 0 || ended_) return;
+  held_ = loop_.RunAfter(session_.held_until() - loop_.now(), [this] {
+    held_ = 0;
+    const RpcTurn::Scope scope(turn_);
+    Pump();
+  });
 }
 
 void RpcConnection::ReadOnce() {
@@ -110,7 +126,7 @@ void RpcConnection::Flush() {
   if (!pending_.empty()) return;
   WipeText(&pending_);
   if (!closing_ && session_.over()) Close();
-  if (readable_) ScheduleAgain();
+  if (readable_) ReadLater();
 }
 
 void RpcConnection::Drain() {

@@ -63,6 +63,8 @@ class RpcConnection final : public EventHandler {
   void MarkDirty();
   void Close();
   void ScheduleAgain();
+  bool MayRead() const;
+  void ReadLater();
 
   EventLoop& loop_;
   RpcTurn& turn_;
@@ -75,6 +77,7 @@ class RpcConnection final : public EventHandler {
   SteadyTime last_received_;
   SteadyTime pinged_at_{};
   EventLoop::TimerId again_ = 0;   // this turn's budget was spent
+  EventLoop::TimerId held_ = 0;    // nothing is read until then
   EventLoop::TimerId linger_ = 0;  // everything was said; the peer has so long to end
   bool readable_ = true;
   bool writable_ = true;

@@ -58,6 +58,10 @@ class StatusFields {
     constexpr std::uint8_t kOnce = NGHTTP2_NV_FLAG_NO_INDEX;
     Add("grpc-status", code_, NGHTTP2_NV_FLAG_NONE);
     if (!message_.empty()) Add("grpc-message", message_, kOnce);
+    if (status.retry_after) {
+      pushback_ = std::to_string(status.retry_after->count());
+      Add("grpc-retry-pushback-ms", pushback_, kOnce);
+    }
     if (status.details.empty() || status.details.size() > kMostDetails) return;
     details_ = EncodeBase64(AsBytes(status.details));
     Add("grpc-status-details-bin", details_, kOnce);
@@ -70,8 +74,8 @@ class StatusFields {
     fields_[count_++] = Field(name, value, flags);
   }
   const std::string code_, message_;
-  std::string details_;
-  std::array<nghttp2_nv, 3> fields_{};
+  std::string pushback_, details_;
+  std::array<nghttp2_nv, 4> fields_{};
   std::size_t count_ = 0;
 };
 
@@ -120,6 +124,10 @@ void RpcStream::Finish(RpcStatus status) {
   if (MustQueue())
     return Enqueue({RpcMailbox::Wish::Kind::kFinish, nullptr, {}, std::move(status)});
   DoFinish(std::move(status));
+}
+
+void RpcStream::HoldConnection(SteadyTime until) {
+  if (session_ != nullptr) session_->held_until_ = std::max(session_->held_until_, until);
 }
 
 void RpcStream::CarryOut(RpcMailbox::Wish wish) {

@@ -62,6 +62,7 @@ class RpcStream final : public RpcCall, public std::enable_shared_from_this<RpcS
   void Finish(RpcStatus status) override;
   SteadyTime deadline() const override { return deadline_; }
   std::vector<std::string> Field(std::string_view name) const override;
+  void HoldConnection(SteadyTime until) override;
 
   // What was put into the mailbox.
   void CarryOut(RpcMailbox::Wish wish);
@@ -151,6 +152,8 @@ class RpcSession {
   std::size_t calls() const { return streams_.size(); }
   // When the peer last did more than answer pings.
   SteadyTime last_used() const { return last_used_; }
+  // Until when nothing more is to be received (RpcCall::HoldConnection()).
+  SteadyTime held_until() const { return held_until_; }
 
  private:
   friend class RpcStream;
@@ -187,6 +190,7 @@ class RpcSession {
   std::size_t buffered_ = 0;                      // bytes held() by all streams
   std::size_t unsent_ = 0;                        // bytes waiting() in all streams
   SteadyTime last_used_;
+  SteadyTime held_until_{};
   bool ping_unanswered_ = false;
   bool greeted_ = false;
   bool stopped_ = false;

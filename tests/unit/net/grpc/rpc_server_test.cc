@@ -31,6 +31,11 @@ class LoopService final : public RpcService {
   std::shared_ptr<RpcHandler> Begin(const std::string& path, const std::shared_ptr<const RpcPeer>&,
                                     const std::shared_ptr<RpcCall>& call) override {
     ++begun;
+    if (path == "/hold") {
+      call->HoldConnection(hold_until);
+      call->Finish({8, "too much", {}});
+      return std::make_shared<Handler>(*this, call, false);
+    }
     call->Read();
     auto handler = std::make_shared<Handler>(*this, call, path == "/echo");
     if (path == "/echo") return handler;
@@ -48,6 +53,7 @@ class LoopService final : public RpcService {
     return call;
   }
   std::atomic<int> begun = 0, over = 0;
+  SteadyTime hold_until{};  // what "/hold" does to its connection
   std::atomic<std::size_t> received = 0;
 
  private:
@@ -393,6 +399,21 @@ TEST_CASE("a connection that breaks ends its calls") {
   caller.stream().Drop();
   CHECK(Eventually([&] { return world.service.over == 2; }));
   CHECK(world.Ended("broken"));
+}
+
+TEST_CASE("a connection that is held is answered, and not read until its time; others are") {
+  ServerWorld world;
+  world.service.hold_until = world.clock.SteadyNow() + std::chrono::seconds(5);
+  Http2Caller held(world.Connect()), other(world.Connect());
+  CHECK(Echoes(held, 1));
+  held.Send(HeadersFrame(3, RpcHead("/hold"), true));
+  CHECK(held.Await(3).heads.back().at("grpc-status") == "8");
+  held.Send(CallFrames(5, "/echo", "later"));
+  world.Pass(std::chrono::seconds(4));
+  CHECK(Echoes(other, 1));
+  CHECK(world.service.begun == 3);
+  world.Pass(std::chrono::seconds(2));
+  CHECK(held.Await(5).body == Prefixed("later"));
 }
 
 TEST_CASE("what one thread asks for is done in its order, over TLS and over a local socket") {

@@ -151,6 +151,20 @@ TEST_CASE("a call that is refused at once is answered by trailers alone, and its
   CHECK(world.StatusOf(3) == "0");
 }
 
+TEST_CASE("who is to stay away for a while hears for how long, with and without an answer before") {
+  SessionWorld world;
+  for (const std::uint32_t id : {1U, 3U}) world.Receive(HeadersFrame(id, RpcHead("/wait"), true));
+  world.handler(1).call->Send("some");
+  for (const std::size_t i : {0U, 1U})
+    world.handler(i).call->Finish({8, "busy", {}, std::chrono::milliseconds(1500)});
+  for (const std::uint32_t id : {1U, 3U}) {
+    CHECK(world.StatusOf(id) == "8");
+    CHECK(world.Answer(id).heads.back().at("grpc-retry-pushback-ms") == "1500");
+  }
+  world.Receive(CallFrames(5, "/echo", "next"));
+  CHECK_FALSE(world.Answer(5).heads.back().contains("grpc-retry-pushback-ms"));
+}
+
 TEST_CASE("a status with details or a message beyond what clients take is still answered") {
   SessionWorld world;
   world.Receive(HeadersFrame(1, RpcHead("/wait"), true));
