@@ -12,4 +12,9 @@ Duration DrawBackoff(unsigned failures, const BackoffPolicy& policy, Random& ran
   return std::chrono::duration_cast<Duration>(Seconds(bound * random.Unit()));
 }
 
+Duration DrawPause(Duration asked, Random& random) {
+  using Seconds = std::chrono::duration<double>;
+  return asked + std::chrono::duration_cast<Duration>(Seconds(asked) * random.Unit());
+}
+
 }  // namespace signet

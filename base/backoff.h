@@ -13,5 +13,8 @@ struct BackoffPolicy {
 // Full jitter: uniform between zero and min(most, first * 2^failures). `failures` counts those
 // before this one.
 Duration DrawBackoff(unsigned failures, const BackoffPolicy& policy, Random& random);
+// A pause that somebody asked for: no shorter, and spread over as much again, so that those who
+// were asked the same do not come back together.
+Duration DrawPause(Duration asked, Random& random);
 
 }  // namespace signet

@@ -3,6 +3,7 @@
 
 #include "agent/attest/node_attestor.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "ca/x509/certificate.h"
 #include "identity/bundle/bundle.h"
 
@@ -22,6 +23,9 @@ class NodeAuthority {
                                    NodeProof& proof, const Bytes& request) = 0;
   // With the current SVID, over the current connection.
   virtual Result<ca::Chain> Renew(const Bytes& request) = 0;
+  // How long the server asked to be left alone when it last refused Attest() or Renew(); told once.
+  // Zero: it did not.
+  virtual Duration TakePauseAsked() = 0;
 };
 
 }  // namespace signet::agent

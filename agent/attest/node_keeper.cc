@@ -90,11 +90,16 @@ Status NodeKeeper::AttestUntilDone() {
     const Reason& reason = done.error().reason;
     if (reason == kAttestationRefused || reason == kNoProof || reason == kTrustBundleUnusable)
       return done;
-    const Duration pause = DrawBackoff(failures, {}, random_);
+    const Duration pause = PauseAfter(failures);
     log_.Warn("node attestation not possible yet",
               {{"error", done.error().Message()}, {"retry_in", FormatDuration(pause)}});
     if (!Pause(pause)) return Fail(Code::kCancelled, kStopped);
   }
+}
+
+Duration NodeKeeper::PauseAfter(unsigned failures) {
+  return std::max(DrawBackoff(failures, {}, random_),
+                  DrawPause(authority_.TakePauseAsked(), random_));
 }
 
 Status NodeKeeper::RenewOnce() {
@@ -199,7 +204,7 @@ void NodeKeeper::Loop() {
       renewed_();
       continue;
     }
-    nap = std::max<Duration>(DrawBackoff(failures++, {}, random_), std::chrono::milliseconds(10));
+    nap = std::max<Duration>(PauseAfter(failures++), std::chrono::milliseconds(10));
     failures_.Add();
     log_.Warn("agent SVID not renewed",
               {{"error", done.error().Message()}, {"expires", FormatTime(current->not_after())}});

@@ -64,6 +64,8 @@ class NodeKeeper {
   void RequestStop();
   // The server can be asked (again).
   void Wake();
+  // What to wait after so many failures before this one, and as the server asked. Public for tests.
+  Duration PauseAfter(unsigned failures);
 
  private:
   Result<identity::Bundle> LoadTrust() const;

@@ -28,6 +28,7 @@ Minter::Minter(const MinterParts& parts, const MintOptions& options)
     : cache_(parts.cache),
       issuer_(parts.issuer),
       clock_(parts.clock),
+      random_(parts.random),
       log_(parts.log),
       key_type_(options.key_type),
       minted_(parts.metrics.Counter("signet_agent_svids_minted_total",
@@ -189,7 +190,8 @@ void Minter::Mint(const std::vector<EntryPtr>& due) {
       schedule_.Failed(entry->id);
       continue;
     }
-    requests.push_back({entry->id, std::move(*request)});
+    const HeldEntry* const held = before->entries.Find(entry->id);
+    requests.push_back({entry->id, std::move(*request), held != nullptr && held->svid != nullptr});
     jobs.push_back({entry, std::move(*key)});
   }
   if (jobs.empty()) return;
@@ -200,10 +202,11 @@ void Minter::Mint(const std::vector<EntryPtr>& due) {
 
 void Minter::NotePause(std::optional<Duration> retry_after) {
   if (!retry_after) return;
+  const Duration pause = DrawPause(*retry_after, random_);
   log_.Warn("the server asks for a pause before more SVIDs are minted",
-            {{"pause", FormatDuration(*retry_after)}});
+            {{"asked", FormatDuration(*retry_after)}, {"pause", FormatDuration(pause)}});
   const std::lock_guard lock(mutex_);
-  paused_until_ = std::max(paused_until_, clock_.SteadyNow() + *retry_after);
+  paused_until_ = std::max(paused_until_, clock_.SteadyNow() + pause);
 }
 
 std::vector<Result<SvidPtr>> Minter::Outcomes(const std::vector<Job>& jobs, IssueAnswer answer) {

@@ -29,7 +29,8 @@ inline constexpr std::size_t kMintBatch = 100;
 // What is asked of the server for one entry.
 struct MintRequest {
   std::string entry_id;
-  Bytes request;  // PKCS#10, DER
+  Bytes request;         // PKCS#10, DER
+  bool renewal = false;  // of an SVID that is held
 };
 
 // What became of a batch.
@@ -103,6 +104,7 @@ class Minter {
   Cache& cache_;
   SvidIssuer& issuer_;
   const Clock& clock_;
+  Random& random_;
   const Logger& log_;
   const ca::KeyType key_type_;
   Counter& minted_;

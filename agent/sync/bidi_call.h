@@ -66,6 +66,8 @@ class BidiCall final : private grpc::ClientBidiReactor<Request, Response> {
   }
 
   void Cancel() { context_.TryCancel(); }
+  // After Finish(): what came with the status.
+  const grpc::ClientContext& context() const { return context_; }
 
   // Waits for the end of the call; cancel before, unless the server ended it. What it sent and
   // nobody read is dropped: an unread message would hold the status back for ever. A server that

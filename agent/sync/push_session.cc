@@ -72,6 +72,8 @@ Error PushSession::Run(bool ask_for_everything) {
   return error;
 }
 
+std::optional<Duration> PushSession::retry_hint() const { return RetryHint(call_.context()); }
+
 Error PushSession::Follow() {
   sync_api::SubscribeResponse response;
   while (true) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "agent/cache/cache.h"
 #include "agent/revocation/denial_board.h"
@@ -33,6 +34,8 @@ class PushSession {
   // the next subscription must ask for everything.
   Error Run(bool ask_for_everything);
   void Cancel() { call_.Cancel(); }
+  // After Run(): how long the server asked to be left alone, if it did.
+  std::optional<Duration> retry_hint() const;
 
  private:
   using Call = BidiCall<signet::sync::v1::SubscribeRequest, signet::sync::v1::SubscribeResponse>;

@@ -2,11 +2,14 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+
 #include "agent/attest/denial.h"
 #include "agent/sync/bidi_call.h"
 #include "agent/sync/codec.h"
 #include "agent/sync/grpc_error.h"
 #include "identity/proof/nonce.h"
+#include "net/grpc/rpc.h"
 #include "spire/api/server/agent/v1/agent.grpc.pb.h"
 #include "spire/api/server/bundle/v1/bundle.grpc.pb.h"
 #include "spire/api/server/svid/v1/svid.grpc.pb.h"
@@ -82,6 +85,9 @@ IssueAnswer SpireSvidIssuer::Issue(const std::vector<MintRequest>& requests) {
     params->set_csr(ToString(request.request));
   }
   grpc::ClientContext context;
+  // The server lets it go ahead of first SVIDs.
+  if (std::ranges::any_of(requests, &MintRequest::renewal))
+    context.AddMetadata(std::string(net::kRpcRenewalField), "1");
   context.set_deadline(CallDeadline());
   svid_api::BatchNewX509SVIDResponse answer;
   const grpc::Status status =
@@ -123,7 +129,11 @@ Result<ca::Chain> SpireNodeAuthority::Attest(const identity::Bundle& trust, std:
     call.Write(message);
     agent_api::AttestAgentResponse answer;
     const auto outcome = call.Read(&answer, kCallTimeout);
-    if (outcome != AttestCall::Outcome::kMessage) return EndOf(call, outcome);
+    if (outcome != AttestCall::Outcome::kMessage) {
+      auto end = EndOf(call, outcome);
+      NotePause(call.context());
+      return end;
+    }
     if (answer.has_result()) return ToChain(answer.result().svid());
     if (answer.challenge().size() > identity::kMaxProofBytes || challenges >= kMaxChallenges)
       return Fail(Code::kFailedPrecondition, kAttestationRefused,
@@ -148,9 +158,14 @@ Result<ca::Chain> SpireNodeAuthority::Renew(const Bytes& request) {
     if (status.error_code() == grpc::UNAVAILABLE ||
         AnswerTo(FromGrpc(status)) != DenialAnswer::kNone)
       link_.Drop(connection);
+    NotePause(context);
     return Fail(FromGrpc(status));
   }
   return ToChain(answer.svid());
+}
+
+void SpireNodeAuthority::NotePause(const grpc::ClientContext& context) {
+  if (const auto hint = RetryHint(context)) pause_asked_ = hint->count();
 }
 
 }  // namespace signet::agent

@@ -4,9 +4,15 @@
 // Threads: safe from any thread.
 #pragma once
 
+#include <atomic>
+
 #include "agent/attest/node_authority.h"
 #include "agent/cache/minter.h"
 #include "agent/sync/server_link.h"
+
+namespace grpc {
+class ClientContext;
+}
 
 namespace signet::agent {
 
@@ -29,9 +35,13 @@ class SpireNodeAuthority final : public NodeAuthority {
   Result<ca::Chain> Attest(const identity::Bundle& trust, std::string_view type, NodeProof& proof,
                            const Bytes& request) override;
   Result<ca::Chain> Renew(const Bytes& request) override;
+  Duration TakePauseAsked() override { return Duration(pause_asked_.exchange(0)); }
 
  private:
+  void NotePause(const grpc::ClientContext& context);
+
   ServerLink& link_;
+  std::atomic<Duration::rep> pause_asked_ = 0;
 };
 
 }  // namespace signet::agent

@@ -109,7 +109,8 @@ void SyncWorker::Loop() {
     if (const auto heard = last_heard(); heard && *heard >= begun) failures = 0;
     if (error.reason == kSyncInterrupted) continue;  // our own doing: connect again at once
     NoteAway(error);
-    Pause(DrawBackoff(failures++, {}, random_));
+    Pause(std::max(DrawBackoff(failures++, {}, random_),
+                   DrawPause(std::exchange(pause_asked_, Duration::zero()), random_)));
   }
 }
 
@@ -141,6 +142,7 @@ Error SyncWorker::RunPush(const ConnectionPtr& connection) {
   Error error = session.Run(std::exchange(force_full_, false));
   SetCancel(nullptr);
   force_full_ = error.reason == kOutOfStep;
+  pause_asked_ = session.retry_hint().value_or(Duration::zero());
   return error;
 }
 

@@ -80,6 +80,7 @@ class SyncWorker {
   SyncEvents events_;
   std::atomic<Mode> mode_{Mode::kAway};
   bool force_full_ = false;  // the next subscription asks for everything; of the thread
+  Duration pause_asked_{};   // by the server as it ended the last one; of the thread
   bool said_away_ = false;   // of the thread
 
   mutable std::mutex mutex_;

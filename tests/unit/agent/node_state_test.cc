@@ -60,6 +60,7 @@ class FakeNodeAuthority final : public NodeAuthority {
     if (lose_answer) return Fail(Code::kUnavailable, Reason{"cut off"});
     return chain;
   }
+  Duration TakePauseAsked() override { return std::exchange(pause_asked, {}); }
   // Whether the server lets in who shows this SVID: the one in use, or the one issued last, which
   // then is the one in use.
   bool LetsIn(const NodeIdentity& shown) {
@@ -78,6 +79,7 @@ class FakeNodeAuthority final : public NodeAuthority {
   bool must_reattest = false;
   int away = 0;
   int attestations = 0;
+  Duration pause_asked{};
   identity::Bundle trusted;
 
  private:
@@ -312,6 +314,19 @@ TEST_CASE("a node that the server wants to attest again does so, when its proof 
   CHECK(refused.error().reason == kAgentMustReattest);
   CHECK(f.server.attestations == 2);
   CHECK(f.state->identity() == kept);
+}
+
+TEST_CASE(
+    "after a refusal the node stays away as long as it was asked to, and up to as long again") {
+  Fixture f;
+  NodeKeeper& keeper = f.Keep(f.WithToken("good"));
+  for (int i = 0; i < 50; ++i) {
+    f.server.pause_asked = 40s;
+    const Duration asked = keeper.PauseAfter(0);
+    CHECK(asked >= 40s);
+    CHECK(asked < 80s);
+    CHECK(keeper.PauseAfter(0) < 250ms);  // told once
+  }
 }
 
 TEST_CASE("a renewal that cannot be stored leaves the old identity in use") {
