@@ -1,6 +1,11 @@
 #include "identity/api/caller.h"
 
+#include <arpa/inet.h>
+
+#include "base/bytes.h"
+
 namespace signet::identity {
+
 std::string Caller::Name() const {
   switch (kind) {
     case CallerKind::kCertificate:
@@ -13,6 +18,18 @@ std::string Caller::Name() const {
       break;
   }
   return "unknown";
+}
+
+std::string Caller::Account() const {
+  if (kind == CallerKind::kCertificate || kind == CallerKind::kLocal) return Name();
+  const std::string address = remote.substr(0, remote.rfind(':'));
+  if (!address.starts_with('[')) return address;
+  in6_addr bytes{};
+  const auto end = address.find_first_of("%]");
+  if (inet_pton(AF_INET6, address.substr(1, end - 1).c_str(), &bytes) != 1 ||
+      IN6_IS_ADDR_V4MAPPED(&bytes))
+    return address;
+  return "[" + EncodeHex({bytes.s6_addr, 8}) + "::/64]";
 }
 
 Caller CallerOfTls(const net::PeerIdentity* peer, std::string remote) {

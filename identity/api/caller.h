@@ -36,6 +36,9 @@ struct Caller : net::RpcPeer {
   // "spiffe://…", "uid:0" or "anonymous", for records and logs.
   std::string Name() const;
   Actor AsActor() const { return {Name()}; }
+  // Whose share of the server's time a call draws on: the SPIFFE ID where there is one, the
+  // address (IPv6: its /64) where not.
+  std::string Account() const;
 };
 using CallerPtr = std::shared_ptr<const Caller>;
 

@@ -1,16 +1,16 @@
-// So many units a second for each remote address, with a burst of one second's worth. What exceeds
-// it is refused at once with RESOURCE_EXHAUSTED: a caller that waits would hold a worker.
+// So many units a second for each caller, with a burst of one second's worth. What exceeds it is
+// refused at once with RESOURCE_EXHAUSTED: a caller that waits would hold a worker. Who shows an
+// SVID is counted by its SPIFFE ID, wherever it calls from; who does not, by its address.
 //
 // Threads: safe from any thread.
 #pragma once
 
 #include <mutex>
-#include <string>
-#include <unordered_map>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "identity/api/caller.h"
+#include "identity/api/caller_rows.h"
 
 namespace signet::identity {
 
@@ -25,15 +25,14 @@ class RateLimiter {
   Status Take(const Caller& caller, std::size_t units);
 
  private:
-  struct Bucket {
-    double units = 0;
-    SteadyTime filled{};
-  };
+  static constexpr std::size_t kMostCallers = 100'000;
   const std::size_t rate_;
   const Clock& clock_;
   std::mutex mutex_;
-  std::unordered_map<std::string, Bucket>
-      buckets_;  // by address without port; full ones are dropped
+  CallerRows<TokenBucket> buckets_{kMostCallers, [this](SteadyTime now) {
+                                     const auto most = static_cast<double>(rate_);
+                                     return TokenBucket(most, most, now);
+                                   }};
 };
 
 }  // namespace signet::identity

@@ -12,12 +12,10 @@ namespace {
 
 constexpr std::string_view kAttestMethod = "/spire.api.server.agent.v1.Agent/AttestAgent";
 
+constexpr std::string_view kRenewMethod = "/spire.api.server.agent.v1.Agent/RenewAgent";
+
 constexpr std::size_t kCodes = 17;
 constexpr std::uint32_t kDenialLinesPerSecond = 20;  // each caller with any SVID can cause them
-
-net::RpcStatus ToRpcStatus(const grpc::Status& status) {
-  return {status.error_code(), status.error_message(), status.error_details()};
-}
 
 // A call that is over before it began.
 class RefusedCall final : public net::RpcHandler {
@@ -53,6 +51,8 @@ struct Router::Admission {
   Method* method = nullptr;  // null: refused
   CallerPtr caller;
   bool promote = false;
+  bool in_turn = false;  // not on the loop's thread, where nobody has a turn
+  Urgency urgency = Urgency::kNormal;
   grpc::Status refusal;
 };
 
@@ -98,12 +98,14 @@ class UnaryCall final : public net::RpcHandler, public std::enable_shared_from_t
 
   void OnMessage(std::string message) override {
     request_ = std::move(message);
-    if (!admission_.promote && request_.size() <= admission_.method->inline_bytes) {
-      Handle();
-    } else if (!router_.workers_.Submit([self = shared_from_this()] { self->Handle(); })) {
-      Reply(
-          {grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kServerBusy.text)), {}});
-    }
+    if (!admission_.promote && !admission_.in_turn &&
+        request_.size() <= admission_.method->inline_bytes)
+      return Handle();
+    Work work{.account = admission_.caller->Account(),
+              .urgency = admission_.urgency,
+              .bytes = request_.size(),
+              .run = [self = shared_from_this()] { self->Handle(); }};
+    if (!router_.workers_.Submit(std::move(work))) Reply({router_.Busy(), {}});
   }
   void OnHalfClose() override {
     Reply({grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call carries no request"), {}});
@@ -132,8 +134,9 @@ class UnaryCall final : public net::RpcHandler, public std::enable_shared_from_t
 
   void Reply(Answer answer) {
     router_.Count(admission_.method, *admission_.caller, answer.status);
+    if (router_.gate_ != nullptr) router_.gate_->Charge(*admission_.caller, answer.message.size());
     if (answer.status.ok()) call_->Send(std::move(answer.message));
-    call_->Finish(ToRpcStatus(answer.status));
+    call_->Finish(router_.ToRpcStatus(*admission_.caller, answer.status));
   }
 
   Router& router_;
@@ -160,18 +163,17 @@ class ServedStream final : public StreamCall,
   void End(grpc::Status status) override {
     if (ended_.exchange(true)) return;
     router_.Count(admission_.method, *admission_.caller, status);
-    call_->Finish(ToRpcStatus(status));
+    call_->Finish(router_.ToRpcStatus(*admission_.caller, status));
   }
   const CallerPtr& caller() const override { return admission_.caller; }
 
   // net::RpcHandler.
   void OnMessage(std::string message) override {
-    if (!router_.workers_.Submit(
-            [self = shared_from_this(), text = std::move(message)] { self->Handle(&text); }))
-      EndBusy();
+    const std::size_t bytes = message.size();
+    Submit(bytes, [self = shared_from_this(), text = std::move(message)] { self->Handle(&text); });
   }
   void OnHalfClose() override {
-    if (!router_.workers_.Submit([self = shared_from_this()] { self->Handle(nullptr); })) EndBusy();
+    Submit(0, [self = shared_from_this()] { self->Handle(nullptr); });
   }
   void OnSent() override {
     if (const auto handler = Handler()) handler->OnSent();
@@ -187,7 +189,13 @@ class ServedStream final : public StreamCall,
   }
 
  private:
-  void EndBusy() { End({grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kServerBusy.text)}); }
+  void Submit(std::size_t bytes, std::function<void()> run) {
+    Work work{.account = admission_.caller->Account(),
+              .urgency = admission_.urgency,
+              .bytes = bytes,
+              .run = std::move(run)};
+    if (!router_.workers_.Submit(std::move(work))) End(router_.Busy());
+  }
   // Null: the call is over.
   std::shared_ptr<StreamHandler> Handler() {
     const std::lock_guard lock(mutex_);
@@ -225,7 +233,15 @@ Router::Router(const Authorizer& authorizer, WorkerPool& workers, const Clock& c
       metrics_(metrics),
       denial_lines_(clock, kDenialLinesPerSecond),
       unknown_calls_(metrics.Counter("signet_server_unknown_calls_total",
-                                     "Calls of methods that do not exist.")) {
+                                     "Calls of methods that do not exist.")),
+      over_rate_(metrics.Counter("signet_server_calls_over_rate_total",
+                                 "Calls refused for how many calls their caller made.")),
+      over_queue_(metrics.Counter(
+          "signet_server_calls_over_queue_total",
+          "Calls refused because the queue was full, or had enough of their caller's.")),
+      held_(metrics.Counter("signet_server_callers_held_total",
+                            "Times a connection was not read for a while because its caller went on"
+                            " after it was refused.")) {
   for (const auto& rule : AllRules()) methods_[rule.method] = std::make_unique<Method>(rule);
 }
 
@@ -303,15 +319,55 @@ std::shared_ptr<const net::RpcPeer> Router::Meet(const net::PeerIdentity* peer,
   return std::make_shared<const Caller>(CallerOfTls(peer, std::move(remote)));
 }
 
+void Router::SetGate(CallGate& gate) { gate_ = &gate; }
+
+grpc::Status Router::Busy() {
+  over_queue_.Add();
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kServerBusy.text)};
+}
+
+net::RpcStatus Router::ToRpcStatus(const Caller& caller, const grpc::Status& status) {
+  net::RpcStatus result{status.error_code(), status.error_message(), status.error_details()};
+  if (gate_ != nullptr && status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED)
+    result.retry_after = gate_->Refuse(caller).retry_after;
+  return result;
+}
+
+bool Router::PassGate(const Caller& caller, net::RpcCall& call, bool* in_turn) {
+  if (gate_ == nullptr) return true;
+  const auto entry = gate_->Admit(caller);
+  *in_turn = entry == CallGate::Entry::kInTurn;
+  if (entry != CallGate::Entry::kRefused) return true;
+  over_rate_.Add();
+  const auto refusal = gate_->Refuse(caller);
+  if (refusal.hold_until) {
+    held_.Add();
+    call.HoldConnection(*refusal.hold_until);
+  }
+  call.Finish({static_cast<int>(Code::kResourceExhausted),
+               std::string(kTooManyCalls.text) + ": try again later",
+               {},
+               refusal.retry_after});
+  return false;
+}
+
 std::shared_ptr<net::RpcHandler> Router::Begin(const std::string& path,
                                                const std::shared_ptr<const net::RpcPeer>& peer,
                                                const std::shared_ptr<net::RpcCall>& call) {
   // Meet() and AdoptLocal() make no others.
-  auto admission = Admit(path, std::static_pointer_cast<const Caller>(peer));
+  const auto caller = std::static_pointer_cast<const Caller>(peer);
+  bool in_turn = false;
+  if (!PassGate(*caller, *call, &in_turn)) return std::make_shared<RefusedCall>();
+  auto admission = Admit(path, caller);
+  admission.in_turn = in_turn;
   if (admission.method == nullptr) {
-    call->Finish(ToRpcStatus(admission.refusal));
+    call->Finish(ToRpcStatus(*caller, admission.refusal));
     return std::make_shared<RefusedCall>();
   }
+  const bool renews =
+      path == kRenewMethod || call->Field(net::kRpcRenewalField) == std::vector<std::string>{"1"};
+  if (renews && gate_ != nullptr && gate_->TakeRenewal(*caller))
+    admission.urgency = Urgency::kRenewal;
   if (admission.method->stream) {
     auto stream = std::make_shared<ServedStream>(*this, std::move(admission), call);
     stream->Start();

@@ -22,6 +22,7 @@
 #include "base/log_limit.h"
 #include "base/metrics.h"
 #include "identity/api/authorization.h"
+#include "identity/api/call_gate.h"
 #include "identity/api/caller.h"
 #include "identity/api/worker_pool.h"
 #include "net/grpc/rpc.h"
@@ -33,6 +34,7 @@ class MessageLite;
 namespace signet::identity {
 
 inline constexpr Reason kRequestMalformed{"malformed request"};
+inline constexpr Reason kTooManyCalls{"too many calls"};
 
 // Fails with kRequestMalformed.
 Status ParseMessage(std::string_view bytes, google::protobuf::MessageLite* message);
@@ -105,12 +107,16 @@ class Router final : public net::RpcService {
   // Requests of up to `inline_bytes` begin on the loop's thread, longer ones on the pool.
   void AddDeferred(std::string_view method, std::size_t inline_bytes, DeferredHandler handler);
   void AddStream(std::string_view method, StreamFactory factory);
+  // Before the server listens; it outlives the router. Without one nobody is counted, and nobody
+  // who is refused is told when to come again.
+  void SetGate(CallGate& gate);
   void SetRefusalSink(RefusalSink sink) { refusal_sink_ = std::move(sink); }
 
   // Returns when every handler has answered, also to callers that are gone. After the server.
   void AwaitCalls();
 
   // net::RpcService.
+  bool WantsField(std::string_view name) const override { return name == net::kRpcRenewalField; }
   std::shared_ptr<const net::RpcPeer> Meet(const net::PeerIdentity* peer,
                                            std::string remote) override;
   std::shared_ptr<net::RpcHandler> Begin(const std::string& path,
@@ -123,6 +129,13 @@ class Router final : public net::RpcService {
   struct Method;
   struct Admission;
 
+  // Whether there is room for one more call of this caller's; if not, it is finished. `in_turn`: as
+  // CallGate::Entry says.
+  bool PassGate(const Caller& caller, net::RpcCall& call, bool* in_turn);
+  // What a call is answered that the workers have no room for.
+  grpc::Status Busy();
+  // With how long to stay away, when there was no room for it.
+  net::RpcStatus ToRpcStatus(const Caller& caller, const grpc::Status& status);
   Admission Admit(const std::string& path, CallerPtr caller);
   void LogDenial(const Caller& caller, const std::string& path, const Verdict& verdict);
   void Count(Method* method, const Caller& caller, const grpc::Status& status);
@@ -133,8 +146,12 @@ class Router final : public net::RpcService {
   const Logger& log_;
   Metrics& metrics_;
   RefusalSink refusal_sink_;
+  CallGate* gate_ = nullptr;
   LogLimiter denial_lines_;
   Counter& unknown_calls_;
+  Counter& over_rate_;
+  Counter& over_queue_;
+  Counter& held_;
   std::unordered_map<std::string_view, std::unique_ptr<Method>> methods_;
   std::mutex mutex_;
   std::condition_variable idle_;

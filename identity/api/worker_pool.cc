@@ -2,7 +2,7 @@
 
 namespace signet::identity {
 
-WorkerPool::WorkerPool(std::size_t threads, std::size_t queue_limit) : queue_limit_(queue_limit) {
+WorkerPool::WorkerPool(std::size_t threads, const QueueLimits& limits) : queue_(limits) {
   threads_.reserve(threads);
   for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
@@ -16,11 +16,10 @@ WorkerPool::~WorkerPool() {
   for (auto& thread : threads_) thread.join();
 }
 
-bool WorkerPool::Submit(std::function<void()> task) {
+bool WorkerPool::Submit(Work work) {
   {
     std::lock_guard lock(mutex_);
-    if (stopping_ || tasks_.size() >= queue_limit_) return false;
-    tasks_.push_back(std::move(task));
+    if (stopping_ || !queue_.Push(std::move(work))) return false;
   }
   wake_.notify_one();
   return true;
@@ -28,20 +27,19 @@ bool WorkerPool::Submit(std::function<void()> task) {
 
 std::size_t WorkerPool::queued() const {
   std::lock_guard lock(mutex_);
-  return tasks_.size();
+  return queue_.size();
 }
 
 void WorkerPool::Run() {
   for (;;) {
-    std::function<void()> task;
+    Work work;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      work = queue_.Pop();
     }
-    task();
+    work.run();
   }
 }
 

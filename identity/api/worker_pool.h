@@ -1,18 +1,17 @@
-// A fixed number of threads and a bounded queue: where calls do what takes CPU or waits for the
-// disk, so that gRPC's own threads never do. More threads than cores on purpose: those that wait
-// for the journal share one write to disk.
+// A fixed number of threads and a bounded, fair queue: where calls do what takes CPU or waits for
+// the disk, so that the loop never does. More threads than cores on purpose: those that wait for
+// the journal share one write to disk.
 //
 // Threads: safe from any thread.
 #pragma once
 
 #include <condition_variable>
-#include <deque>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "base/result.h"
+#include "identity/api/fair_queue.h"
 
 namespace signet::identity {
 
@@ -20,23 +19,22 @@ inline constexpr Reason kServerBusy{"server is busy"};
 
 class WorkerPool {
  public:
-  WorkerPool(std::size_t threads, std::size_t queue_limit);
+  WorkerPool(std::size_t threads, const QueueLimits& limits);
   // Runs what is queued, then stops.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // False: the queue is full, and the task was not taken.
-  [[nodiscard]] bool Submit(std::function<void()> task);
+  // False: the queue is full, or has enough of this account's; the work was not taken.
+  [[nodiscard]] bool Submit(Work work);
   std::size_t queued() const;
 
  private:
   void Run();
 
-  const std::size_t queue_limit_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::function<void()>> tasks_;
+  FairQueue queue_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

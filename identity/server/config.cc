@@ -247,6 +247,7 @@ ServerConfig Read(ConfigMap root, ConfigProblems* problems) {
   if (auto map = root.Map("ratelimit")) {
     config.limit_attestation = map->Bool("attestation", true);
     config.limit_signing = map->Bool("signing", true);
+    config.limit_calls = map->Bool("calls", true);
     map->Finish();
   }
   if (auto map = root.Map("experimental")) {

@@ -61,6 +61,7 @@ struct ServerConfig {
   std::vector<SpiffeId> admin_ids;  // administrators without an entry
   bool limit_signing = true;        // as SPIRE's ratelimit.signing
   bool limit_attestation = true;    // as SPIRE's ratelimit.attestation
+  bool limit_calls = true;          // of each caller with an SVID
   bool agent_id_selector = false;   // an attested agent gets the selector spiffe_id:<its ID>
   NodeAttestorsConfig node_attestors;
   NodePruning node_pruning;

@@ -21,9 +21,10 @@ class Journal {
     return records.empty() ? Status() : store_.AppendRecords(records);
   }
 
-  // Answers at once. `then` hears exactly once how it ended, on a signer's thread. When too much
-  // waits for these it hears kServerBusy, on whichever thread found out, and must not sign.
-  // Without records it is called at once.
+  // Answers at once; those who are to be answered (the records' actor) get the signers in turn.
+  // `then` hears exactly once how it ended, on a signer's thread. When too much waits for these it
+  // hears kServerBusy, on whichever thread found out, and must not sign. Without records it is
+  // called at once.
   void Append(std::vector<AuditRecord> records, std::function<void(Status)> then) const;
 
  private:

@@ -14,6 +14,7 @@
 #include "identity/api/agent_service.h"
 #include "identity/api/audit_service.h"
 #include "identity/api/bundle_service.h"
+#include "identity/api/call_gate.h"
 #include "identity/api/debug_service.h"
 #include "identity/api/entries_service.h"
 #include "identity/api/entry_service.h"
@@ -119,6 +120,7 @@ struct Server::State {
   std::unique_ptr<RateLimiter> signing;
   std::unique_ptr<RateLimiter> jwt_signing;
   std::unique_ptr<RateLimiter> publishing;
+  std::unique_ptr<CallGate> gate;
   std::unique_ptr<SyncHub> hub;
   std::unique_ptr<NodeAttestors> attestors;
   std::unique_ptr<AgentService> agents;
@@ -191,7 +193,8 @@ Status Server::State::MakeAuthorities() {
     settings.upstream = upstream.get();
   }
   SIGNET_TRY(keeper, StartKeeper(settings));
-  signers = std::make_unique<WorkerPool>(SignerCount(config), config.limits.queued_calls);
+  signers = std::make_unique<WorkerPool>(SignerCount(config),
+                                         QueueLimits::Of(config.limits.queued_calls));
   journal = std::make_unique<Journal>(*store, *signers);
   IssuerSettings issuing;
   issuing.default_x509_svid_ttl = config.default_x509_svid_ttl;
@@ -235,8 +238,13 @@ void Server::State::MakeApi() {
   signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   jwt_signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   publishing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
-  workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), config.limits.queued_calls);
+  workers = std::make_unique<WorkerPool>(WorkerCount(config.limits),
+                                         QueueLimits::Of(config.limits.queued_calls));
+  CallGateSettings calls;
+  if (!config.limit_calls) calls.calls_per_second = 0;
+  gate = std::make_unique<CallGate>(calls, clock, random);
   router = std::make_unique<Router>(*authorizer, *workers, clock, log, metrics);
+  router->SetGate(*gate);
   hub = std::make_unique<SyncHub>(*registry, *authorizer, *acknowledgements, clock, log, metrics);
   hub->Register(router.get());
   agents = std::make_unique<AgentService>(

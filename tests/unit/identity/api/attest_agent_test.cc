@@ -129,7 +129,7 @@ struct World : RegistryFixture {
   Metrics metrics;
   const Logger log = Logger::Null();
   FixedAuthority active;
-  WorkerPool signers{1, 100};
+  WorkerPool signers{1, QueueLimits::Of(100)};
   Journal journal{*store, signers};
   Issuer issuer{active, journal,   IssuerSettings{.agent_ttl = seconds(1800)},
                 clock,  os_random, metrics};

@@ -23,27 +23,27 @@ Caller From(const std::string& remote) {
 TEST_CASE("worker pool: what was taken runs, also when the pool ends") {
   std::atomic<int> ran = 0;
   {
-    WorkerPool pool(2, 100);
-    for (int i = 0; i < 50; ++i) REQUIRE(pool.Submit([&] { ++ran; }));
+    WorkerPool pool(2, QueueLimits::Of(100));
+    for (int i = 0; i < 50; ++i) REQUIRE(pool.Submit({.account = "a", .run = [&] { ++ran; }}));
   }
   CHECK(ran == 50);
 }
 
 TEST_CASE("worker pool: a full queue refuses, and takes again when there is room") {
   std::latch started(1), go(1), done(1);
-  WorkerPool pool(1, 2);
-  REQUIRE(pool.Submit([&] {
-    started.count_down();
-    go.wait();
-  }));
+  WorkerPool pool(1, QueueLimits::Of(2));
+  REQUIRE(pool.Submit({.account = "a", .run = [&] {
+                         started.count_down();
+                         go.wait();
+                       }}));
   started.wait();
-  CHECK(pool.Submit([] {}));
-  CHECK(pool.Submit([&] { done.count_down(); }));
-  CHECK_FALSE(pool.Submit([] {}));
+  CHECK(pool.Submit({.account = "a", .run = [] {}}));
+  CHECK(pool.Submit({.account = "a", .run = [&] { done.count_down(); }}));
+  CHECK_FALSE(pool.Submit({.account = "b", .run = [] {}}));
   CHECK(pool.queued() == 2);
   go.count_down();
   done.wait();
-  CHECK(pool.Submit([] {}));
+  CHECK(pool.Submit({.account = "a", .run = [] {}}));
 }
 
 TEST_CASE("rate limit: a second's worth at once, then as time passes") {
@@ -65,6 +65,33 @@ TEST_CASE("rate limit: more than a second's worth is refused whole, and takes no
   RateLimiter limiter(500, clock);
   CHECK_FALSE(limiter.Take(From("10.0.0.1:1"), 501));
   CHECK(limiter.Take(From("10.0.0.1:1"), 500));
+}
+
+TEST_CASE("rate limit: who shows an SVID is counted by it, wherever it calls from") {
+  test::FakeClock clock;
+  RateLimiter limiter(1, clock);
+  const auto agent = [](const char* id, const std::string& remote) {
+    Caller caller = From(remote);
+    caller.kind = CallerKind::kCertificate;
+    caller.id = SpiffeId::Parse(id).value();
+    return caller;
+  };
+  CHECK(limiter.Take(agent("spiffe://example.org/a", "10.0.0.1:1"), 1));
+  CHECK_FALSE(limiter.Take(agent("spiffe://example.org/a", "10.0.0.2:1"), 1));
+  CHECK(limiter.Take(agent("spiffe://example.org/b", "10.0.0.1:1"), 1));
+  CHECK(limiter.Take(From("10.0.0.1:1"), 1));
+}
+
+TEST_CASE(
+    "rate limit: addresses of one IPv6 network share, IPv4 addresses written as IPv6 do not") {
+  test::FakeClock clock;
+  RateLimiter limiter(1, clock);
+  CHECK(limiter.Take(From("[2001:db8::1]:1"), 1));
+  CHECK_FALSE(limiter.Take(From("[2001:db8::2]:1"), 1));
+  CHECK(limiter.Take(From("[2001:db8:0:1::2]:1"), 1));
+  CHECK(limiter.Take(From("[::ffff:10.0.0.1]:1"), 1));
+  CHECK(limiter.Take(From("[::ffff:10.0.0.2]:1"), 1));
+  CHECK_FALSE(limiter.Take(From("[::ffff:10.0.0.2]:2"), 1));
 }
 
 TEST_CASE("rate limit: ports of one address share, addresses do not, the admin socket is free") {

@@ -52,6 +52,7 @@ TEST_CASE("a minimal configuration gets SPIRE's defaults") {
   CHECK(config.key_store.kek_file == "/var/lib/x/kek");
   CHECK(config.limit_signing);
   CHECK(config.limit_attestation);
+  CHECK(config.limit_calls);
   CHECK_FALSE(config.agent_id_selector);
   CHECK(ConfigWarnings(config).empty());
 }
@@ -87,7 +88,7 @@ jwt_key_type: ec-p384
 ca_subject: {country: [DE], organization: [One, Two], common_name: root}
 agent_ttl: 30m
 admin_ids: ["spiffe://example.org/admin"]
-ratelimit: {attestation: false, signing: false}
+ratelimit: {attestation: false, signing: false, calls: false}
 experimental: {agent_spiffe_id_as_selector: true}
 log: {level: debug, format: json}
 metrics: 127.0.0.1:0
@@ -107,6 +108,7 @@ limits: {connections: 7, connections_per_address: 6, workers: 5, queued_calls: 4
   REQUIRE(config.admin_ids.size() == 1);
   CHECK_FALSE(config.limit_signing);
   CHECK_FALSE(config.limit_attestation);
+  CHECK_FALSE(config.limit_calls);
   CHECK(config.agent_id_selector);
   CHECK(config.log_level == LogLevel::kDebug);
   CHECK(config.log_format == LogFormat::kJson);

@@ -43,7 +43,7 @@ struct Fixture {
   test::FakeStore store;
   std::shared_ptr<CountingSigner> signer = std::make_shared<CountingSigner>();
   FixedAuthority active;
-  WorkerPool signers{1, 100};
+  WorkerPool signers{1, QueueLimits::Of(100)};
   Journal journal{store, signers};
   Issuer issuer{active, journal, IssuerSettings{.agent_ttl = seconds(1800)},
                 clock,  random,  metrics};
@@ -199,10 +199,10 @@ TEST_CASE("nothing is signed when the journal fails, and every element says so")
 TEST_CASE("what is issued later is signed by a signer's thread, and only once it is recorded") {
   Fixture f;
   std::latch busy(1), go(1);
-  REQUIRE(f.signers.Submit([&] {
-    busy.count_down();
-    go.wait();
-  }));
+  REQUIRE(f.signers.Submit({.account = "other", .run = [&] {
+                              busy.count_down();
+                              go.wait();
+                            }}));
   busy.wait();
   std::promise<std::vector<Result<IssuedSvid>>> answer;
   const std::vector<IssueRequest> requests = {f.Request(), f.Request("spiffe://example.org")};
@@ -232,12 +232,12 @@ TEST_CASE("what was to be issued later is not signed when the journal or the sig
   f.store.FailNextAppend({Code::kUnavailable, kStoreFull, "disk full"});
   CHECK(issue().reason == kStoreFull);
   std::latch busy(1), go(1);
-  REQUIRE(f.signers.Submit([&] {
-    busy.count_down();
-    go.wait();
-  }));
+  REQUIRE(f.signers.Submit({.account = "other", .run = [&] {
+                              busy.count_down();
+                              go.wait();
+                            }}));
   busy.wait();
-  while (f.signers.Submit([] {})) {
+  while (f.signers.Submit({.account = "other", .run = [] {}})) {
   }
   CHECK(issue().reason == kServerBusy);
   CHECK(f.signer->signatures == 0);

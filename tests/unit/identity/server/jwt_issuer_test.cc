@@ -41,7 +41,7 @@ struct Fixture {
   test::FakeStore store;
   std::shared_ptr<CountingSigner> signer = std::make_shared<CountingSigner>();
   FixedAuthority active;
-  WorkerPool signers{1, 100};
+  WorkerPool signers{1, QueueLimits::Of(100)};
   Journal journal{store, signers};
   JwtIssuer issuer{active, journal, JwtIssuerSettings{.issuer = "https://idp.example"},
                    clock,  random,  metrics};
