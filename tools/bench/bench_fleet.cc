@@ -22,6 +22,7 @@
 #include "signet/sync/v1/sync.grpc.pb.h"
 #include "spire/api/server/localauthority/v1/localauthority.grpc.pb.h"
 #include "tools/bench/bench_client.h"
+#include "tools/bench/bench_server.h"
 
 namespace signet::bench {
 namespace {
@@ -287,52 +288,7 @@ struct Plan {
   double idle = 20;
 };
 
-// The server under measurement, in a folder of its own.
-class Issuer {
- public:
-  explicit Issuer(const std::string& bin) : bin_(bin) {
-    folder_ = (std::filesystem::temp_directory_path() / "signet-bench-XXXXXX").string();
-    if (mkdtemp(folder_.data()) == nullptr) Die("no temporary folder");
-    Configure("127.0.0.1:0");
-    Start();
-    Configure(admin_->ServerAddress());  // the same over restarts
-  }
-  ~Issuer() {
-    child_.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  void KillAndStart() {
-    child_->Kill();
-    Start();
-  }
-  net::Address address() { return net::Address::Parse(admin_->ServerAddress()).value(); }
-  Admin& admin() { return *admin_; }
-  const Child& child() const { return *child_; }
-
- private:
-  void Configure(const std::string& listen) const {
-    std::ofstream(folder_ + "/server.yaml")
-        << "trust_domain: example.org\ndata_dir: " << folder_ << "/server\nlisten: " << listen
-        << "\nadmin_socket: " << folder_ << "/admin.sock"
-        << "\nratelimit: {signing: false, attestation: false}\nlog: {level: error}\n"
-        << "limits: {connections: 12000, connections_per_address: 12000}\n";
-  }
-  void Start() {
-    std::filesystem::remove(folder_ + "/admin.sock");
-    child_.emplace(std::vector<std::string>{bin_ + "/signet-server", "run", "--config",
-                                            folder_ + "/server.yaml"},
-                   folder_ + "/log");
-    MustAppear(folder_ + "/admin.sock");
-    admin_ = std::make_unique<Admin>(folder_ + "/admin.sock");
-  }
-  const std::string bin_;
-  std::string folder_;
-  std::optional<Child> child_;
-  std::unique_ptr<Admin> admin_;
-};
-
-std::vector<JoinedNode> Join(Issuer& issuer, net::TlsDialer& dialer, std::size_t agents) {
+std::vector<JoinedNode> Join(BenchServer& issuer, net::TlsDialer& dialer, std::size_t agents) {
   constexpr int kThreads = 8;
   std::vector<std::string> tokens;
   for (std::size_t i = 0; i < agents; ++i) tokens.push_back(issuer.admin().CreateToken());
@@ -368,8 +324,8 @@ void PrintQuantiles(const char* what, std::vector<double> milliseconds_taken) {
 }
 
 // An entry for one agent at random, and its way there.
-std::vector<double> SendEntries(Issuer& issuer, Fleet& fleet, int rounds, const std::string& name,
-                                const std::atomic<bool>& stop) {
+std::vector<double> SendEntries(BenchServer& issuer, Fleet& fleet, int rounds,
+                                const std::string& name, const std::atomic<bool>& stop) {
   std::mt19937 random(11);
   std::vector<double> taken;
   for (int i = 0; i < rounds && !stop; ++i) {
@@ -383,7 +339,7 @@ std::vector<double> SendEntries(Issuer& issuer, Fleet& fleet, int rounds, const 
   return taken;
 }
 
-void NewAuthority(Issuer& issuer, Fleet& fleet, const char* what) {
+void NewAuthority(BenchServer& issuer, Fleet& fleet, const char* what) {
   namespace authority_api = spire::api::server::localauthority::v1;
   std::atomic<bool> stop = false;
   std::vector<double> meanwhile;
@@ -410,7 +366,7 @@ void Measure(const Plan& plan) {
   const SystemClock clock;
   auto dialer = net::TlsDialer::Start(clock);
   if (!dialer) Die(dialer.error().Message());
-  Issuer issuer(plan.bin);
+  BenchServer issuer(plan.bin);
   const std::atomic<bool> never = false;
   auto nodes = Join(issuer, **dialer, plan.agents);
   const double empty = issuer.child().ResidentMegabytes();
@@ -446,7 +402,7 @@ void MeasureBesideMute(const Plan& plan) {
   const SystemClock clock;
   auto dialer = net::TlsDialer::Start(clock);
   if (!dialer) Die(dialer.error().Message());
-  Issuer issuer(plan.bin);
+  BenchServer issuer(plan.bin);
   const std::atomic<bool> never = false;
   const std::size_t agents = std::min<std::size_t>(plan.agents, 500);
   Fleet fleet(**dialer, Join(issuer, **dialer, agents + plan.mute), plan.mute);

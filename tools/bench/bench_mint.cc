@@ -262,7 +262,7 @@ std::unique_ptr<Subject> StartSignet(const Plan& plan, const std::string& folder
   std::ofstream(folder + "/server.yaml")
       << "trust_domain: example.org\ndata_dir: " << folder
       << "/signet\nlisten: 127.0.0.1:0\nadmin_socket: " << folder
-      << "/signet.sock\nratelimit: {signing: false}\nlog: {level: warn}\n";
+      << "/signet.sock\nratelimit: {signing: false, calls: false}\nlog: {level: warn}\n";
   auto child =
       std::make_unique<Child>(std::vector<std::string>{plan.bin + "/signet-server", "run",
                                                        "--config", folder + "/server.yaml"},

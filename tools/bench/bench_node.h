@@ -105,6 +105,7 @@ class Admin {
     }
   }
   std::shared_ptr<grpc::Channel> channel() const { return channel_; }
+  const std::string& last_created() const { return created_.back(); }
   // The last `count` created.
   void DeleteEntries(std::size_t count) {
     entry_api::BatchDeleteEntryRequest request;
@@ -132,7 +133,7 @@ class Node {
     std::ofstream(File("server.yaml"))
         << "trust_domain: example.org\ndata_dir: " << File("server")
         << "\nlisten: 127.0.0.1:0\nadmin_socket: " << File("admin.sock")
-        << "\nratelimit: {signing: false}\nlog: {level: warn}\n";
+        << "\nratelimit: {signing: false, calls: false}\nlog: {level: warn}\n";
     server_.emplace(
         std::vector<std::string>{bin + "/signet-server", "run", "--config", File("server.yaml")},
         File("log"));

@@ -431,7 +431,7 @@ int Run(const Plan& plan) {
   };
   write("server.yaml",
         fmt::format("trust_domain: example.org\ndata_dir: {0}/server\nlisten: 127.0.0.1:0\n"
-                    "admin_socket: {0}/admin.sock\nratelimit: {{signing: false}}\n"
+                    "admin_socket: {0}/admin.sock\nratelimit: {{signing: false, calls: false}}\n"
                     "log: {{level: error}}\n",
                     folder));
   int result = 1;
