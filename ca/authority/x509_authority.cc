@@ -67,6 +67,21 @@ Result<std::optional<int>> PathLengthBelow(const Chain& chain, const DownstreamL
 
 }  // namespace
 
+std::string IssuanceIntent::SerialDecimal() const {
+  Bytes left = serial;
+  std::string digits;
+  do {  // long division by ten, from the last digit to the first
+    unsigned rest = 0;
+    for (std::uint8_t& byte : left) {
+      const unsigned value = rest << 8 | byte;
+      byte = static_cast<std::uint8_t>(value / 10);
+      rest = value % 10;
+    }
+    digits.push_back(static_cast<char>('0' + rest));
+  } while (std::ranges::any_of(left, [](std::uint8_t byte) { return byte != 0; }));
+  return {digits.rbegin(), digits.rend()};
+}
+
 struct X509Authority::State {
   Chain chain;
   Chain upstream;

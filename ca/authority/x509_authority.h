@@ -25,6 +25,8 @@ struct IssuanceIntent {
   WallTime not_before;
   WallTime not_after;
   Bytes authority_key_id;
+
+  std::string SerialDecimal() const;  // as Certificate::SerialDecimal() of what is signed
 };
 
 // A certificate laid out and linted, not yet signed.

@@ -9,8 +9,6 @@ namespace {
 
 namespace agent = spire::api::server::agent::v1;
 
-// The serial of a node whose first SVID is not issued yet; no certificate of ours has it.
-constexpr std::string_view kNoSerial = "0";
 constexpr std::string_view kAttestFailed = "failed to attest";
 
 tl::unexpected<Error> Invalid(std::string detail) {
@@ -45,15 +43,21 @@ Status CheckParams(const agent::AttestAgentRequest& request) {
 
 }  // namespace
 
-Result<IssuedSvid> IssueAgentSvid(const Issuer& issuer, const Caller& caller,
-                                  const SpiffeId& agent_id, ByteView csr) {
+Result<IssueRequest> AgentSvidRequest(const Caller& caller, const SpiffeId& agent_id,
+                                      ByteView csr) {
   SIGNET_TRY(auto request, ReadCsr(csr));
   IssueRequest issue;
   issue.public_key = request.public_key;
   issue.id = agent_id;
   issue.purpose = ca::Purpose::kAgent;
   issue.requested_by = caller.Name();
-  return issuer.IssueOne(issue);
+  return issue;
+}
+
+Result<IssuedSvid> IssueAgentSvid(const Issuer& issuer, const Caller& caller,
+                                  const SpiffeId& agent_id, ByteView csr) {
+  SIGNET_TRY(const auto request, AgentSvidRequest(caller, agent_id, csr));
+  return issuer.IssueOne(request);
 }
 
 // One attestation: the parameters, then a response to each challenge.
@@ -203,50 +207,64 @@ SelectorSet AttestAgent::Selectors(std::string_view type, const NodeAttributes& 
   return MakeSelectorSet(std::move(selectors));
 }
 
-// Whether the node may join. A join token is spent here, with the node stored in one transaction.
-Status AttestAgent::Admit(const Caller& caller, const Params& params,
-                          const NodeAttributes& attributes) {
-  const auto csr = AsBytes(params.params().csr());
-  if (attributes.token_digest.empty()) {
-    if (auto known = CheckKnown(params.data().type(), attributes); !known)
-      return Fail(InContext(kAttestFailed, known.error().code, known.error()));
-    if (auto request = ReadCsr(csr); !request) return Fail(request.error());
-    return {};
-  }
-  auto taken = parts_.registry.AttestWithToken(
+// The token is spent, the node stored and the certificate recorded in one transaction; then it is
+// signed. A request that is none spends the token too, as in SPIRE; it is looked at before the
+// change lock is taken.
+Result<IssuedSvid> AttestAgent::JoinByToken(const Caller& caller, const Params& params,
+                                            const NodeAttributes& attributes) {
+  auto prepared = Prepare(caller, params, attributes);
+  const auto taken = parts_.registry.AttestWithToken(
       attributes.token_digest,
       [&](const JoinToken&) -> Result<Node> {
         SIGNET_RETURN_IF_ERROR(CheckKnown(params.data().type(), attributes));
-        SIGNET_TRY(auto request, ReadCsr(csr));
+        if (!prepared) return Fail(prepared.error());
+        SIGNET_RETURN_IF_ERROR(parts_.issuer.Record(*prepared));
         Node node;
         node.id = attributes.id;
         node.attestation_type = params.data().type();
-        node.serial = kNoSerial;
+        node.serial = prepared->certificate.intent.SerialDecimal();
+        node.serial_expires_at = UnixSeconds(prepared->certificate.intent.not_after);
         node.selectors = Selectors(params.data().type(), attributes);
+        node.can_reattest = attributes.can_reattest;
         return node;
       },
       caller.AsActor());
-  if (taken) return {};
+  if (taken) return parts_.issuer.Sign(*prepared);
   const auto code =
       taken.error().code == Code::kNotFound ? Code::kInvalidArgument : taken.error().code;
   return Fail(InContext(kAttestFailed, code, taken.error()));
 }
 
+Result<PreparedSvid> AttestAgent::Prepare(const Caller& caller, const Params& params,
+                                          const NodeAttributes& attributes) const {
+  SIGNET_TRY(const auto request,
+             AgentSvidRequest(caller, attributes.id, AsBytes(params.params().csr())));
+  return parts_.issuer.PrepareOne(request);
+}
+
+Result<IssuedSvid> AttestAgent::JoinByProof(const Caller& caller, const Params& params,
+                                            const NodeAttributes& attributes) {
+  if (auto known = CheckKnown(params.data().type(), attributes); !known)
+    return Fail(InContext(kAttestFailed, known.error().code, known.error()));
+  SIGNET_TRY(auto svid,
+             IssueAgentSvid(parts_.issuer, caller, attributes.id, AsBytes(params.params().csr())));
+  SIGNET_RETURN_IF_ERROR(Store(caller, params, attributes, svid));
+  return svid;
+}
+
 Status AttestAgent::Store(const Caller& caller, const Params& params,
                           const NodeAttributes& attributes, const IssuedSvid& svid) {
-  const bool token = !attributes.token_digest.empty();
   auto stored = parts_.registry.ChangeNode(
       attributes.id,
       [&](Node& node) -> Status {
         const bool known = !node.attestation_type.empty();
-        if (known ? node.banned() : token)
-          return Refused("the agent was banned or deleted meanwhile");
+        if (known && node.banned()) return Refused("the agent was banned meanwhile");
         if (known && attributes.first_use_only)
           return Refused("the attestation data has already been used to attest an agent");
         node.attestation_type = params.data().type();
         const auto ends = UnixSeconds(svid.leaf.not_after());
         // Who attests again while its SVID lasts goes on with that one until the new one is in use.
-        if (known && !token && node.serial_expires_at > UnixSeconds(parts_.clock.Now())) {
+        if (known && node.serial_expires_at > UnixSeconds(parts_.clock.Now())) {
           node.new_serial = svid.leaf.SerialDecimal();
           node.new_serial_expires_at = ends;
         } else {
@@ -266,10 +284,9 @@ Status AttestAgent::Store(const Caller& caller, const Params& params,
 
 Result<AttestAgent::AttestResult> AttestAgent::Join(const Caller& caller, const Params& params,
                                                     const NodeAttributes& attributes) {
-  SIGNET_RETURN_IF_ERROR(Admit(caller, params, attributes));
-  SIGNET_TRY(auto svid,
-             IssueAgentSvid(parts_.issuer, caller, attributes.id, AsBytes(params.params().csr())));
-  SIGNET_RETURN_IF_ERROR(Store(caller, params, attributes, svid));
+  SIGNET_TRY(const auto svid, attributes.token_digest.empty()
+                                  ? JoinByProof(caller, params, attributes)
+                                  : JoinByToken(caller, params, attributes));
   parts_.log.Info("agent attested", {{"agent", attributes.id.ToString()},
                                      {"attestor", params.data().type()},
                                      {"remote", caller.remote}});

@@ -62,7 +62,12 @@ class AttestAgent {
 
   Result<AttestResult> Join(const Caller& caller, const Params& params,
                             const NodeAttributes& attributes);
-  Status Admit(const Caller& caller, const Params& params, const NodeAttributes& attributes);
+  Result<IssuedSvid> JoinByToken(const Caller& caller, const Params& params,
+                                 const NodeAttributes& attributes);
+  Result<IssuedSvid> JoinByProof(const Caller& caller, const Params& params,
+                                 const NodeAttributes& attributes);
+  Result<PreparedSvid> Prepare(const Caller& caller, const Params& params,
+                               const NodeAttributes& attributes) const;
   Status CheckKnown(std::string_view type, const NodeAttributes& attributes) const;
   SelectorSet Selectors(std::string_view type, const NodeAttributes& attributes) const;
   Status Store(const Caller& caller, const Params& params, const NodeAttributes& attributes,

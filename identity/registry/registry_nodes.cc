@@ -9,6 +9,8 @@ namespace {
 
 // Of a token's digest, enough to find it again.
 constexpr std::size_t kDigestShown = 16;
+// Attestations in one transaction.
+constexpr std::size_t kMostTogether = 64;
 
 // The entry that gives one agent an alias (made with its join token) means nothing without it: its
 // only selector is the agent's own ID.
@@ -71,30 +73,75 @@ Result<NodePtr> Registry::ChangeNode(const SpiffeId& id, const std::function<Sta
   return published.nodes_put.front();
 }
 
+// Whoever comes while a change is being made durable waits for the lock; the first to get it does
+// the work of all who wait in one transaction, so that they share one sync of the disk.
 Result<NodePtr> Registry::AttestWithToken(const std::string& token_digest,
                                           const std::function<Result<Node>(const JoinToken&)>& make,
                                           const Actor& by) {
   State& state = *state_;
+  State::Join own{.token_digest = token_digest, .make = make, .by = by, .outcome = std::nullopt};
+  {
+    const std::lock_guard lock(state.joins_mutex);
+    state.joins.push_back(&own);
+  }
   const std::lock_guard changing(state.change_mutex);
+  if (!own.outcome) state.AttestTogether(own);
+  return *std::move(own.outcome);
+}
+
+void Registry::State::AttestTogether(Join& own) {
+  std::vector<Join*> group{&own};
+  {
+    const std::lock_guard lock(joins_mutex);
+    std::erase(joins, &own);
+    std::erase_if(joins, [&](Join* join) {
+      if (group.size() >= kMostTogether || join->by.name != own.by.name) return false;
+      group.push_back(join);
+      return true;
+    });
+  }
   Change change;
-  std::optional<Error> refused;
-  SIGNET_RETURN_IF_ERROR(state.Publish(change, by, [&](Transaction& transaction) -> Status {
-    SIGNET_TRY(const JoinToken token, transaction.tokens().Take(token_digest));
-    if (token.expires_at < state.Now()) return Fail(Code::kInvalidArgument, kTokenExpired);
-    Result<Node> made = make(token);
-    if (made) {
-      if (Status denied = state.CheckNodeNotDenied(*made); !denied)
-        made = Fail(std::move(denied).error());
+  const Status published = Publish(change, own.by, [&](Transaction& transaction) -> Status {
+    Status last;
+    bool spent = false;
+    for (Join* join : group) {
+      last = join->Decide(transaction, *this, &change);
+      spent = spent || last;
+      if (!last && last.error().reason != kTokenUnknown && last.error().reason != kTokenExpired)
+        return last;
     }
-    if (made) {
-      change.nodes_put.push_back(std::make_shared<const Node>(*std::move(made)));
-    } else {
-      refused = std::move(made).error();  // and yet the token is spent
-    }
+    return spent ? Status() : last;  // nothing was changed: no transaction
+  });
+  for (Join* join : group) {
+    const bool refused = join->outcome && !*join->outcome;
+    if (!published && !refused) join->outcome = Result<NodePtr>(Fail(published.error()));
+  }
+}
+
+// Fails when the token cannot be spent. Once it is, the outcome is there, also when it is a
+// refusal.
+Status Registry::State::Join::Decide(Transaction& transaction, State& state, Change* change) {
+  auto token = transaction.tokens().Take(token_digest);
+  if (token && token->expires_at < state.Now()) {
+    SIGNET_RETURN_IF_ERROR(transaction.tokens().Insert(*token));  // it is not used, it is pruned
+    token = Fail(Code::kInvalidArgument, kTokenExpired);
+  }
+  if (!token) {
+    outcome = Result<NodePtr>(Fail(token.error()));
+    return Fail(token.error());
+  }
+  Result<Node> made = make(*token);
+  if (made) {
+    if (Status denied = state.CheckNodeNotDenied(*made); !denied)
+      made = Fail(std::move(denied).error());
+  }
+  if (!made) {
+    outcome = Result<NodePtr>(Fail(std::move(made).error()));
     return {};
-  }));
-  if (refused) return Fail(*std::move(refused));
-  return change.nodes_put.front();
+  }
+  change->nodes_put.push_back(std::make_shared<const Node>(*std::move(made)));
+  outcome = Result<NodePtr>(change->nodes_put.back());
+  return {};
 }
 
 Status Registry::BanNode(const SpiffeId& id, const Actor& by) {

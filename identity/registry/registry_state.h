@@ -2,12 +2,13 @@
 // registry*.cc.
 //
 // Locks, in the order they are taken: change_mutex (one change at a time, held from its checks to
-// the last observer) before memory_mutex (shared for reading, alone for applying), and before
-// observers_mutex.
+// the last observer) before memory_mutex (shared for reading, alone for applying), before
+// joins_mutex, and before observers_mutex.
 #pragma once
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <utility>
 #include <vector>
@@ -62,6 +63,20 @@ struct Registry::State {
   const PageTokens page_tokens;
 
   std::mutex change_mutex;
+
+  // One that waits to be attested with a token. `outcome` absent: not yet decided; guarded by
+  // change_mutex, as `joins` is by its own.
+  struct Join {
+    const std::string& token_digest;
+    const std::function<Result<Node>(const JoinToken&)>& make;
+    const Actor& by;
+    std::optional<Result<NodePtr>> outcome;
+    Status Decide(Transaction& transaction, State& state, Change* change);
+  };
+  // With change_mutex held: `own` and what waits of the same actor's, in one transaction.
+  void AttestTogether(Join& own);
+  std::mutex joins_mutex;
+  std::vector<Join*> joins;
 
   mutable std::shared_mutex memory_mutex;
   EntryTable entries;

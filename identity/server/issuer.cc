@@ -162,6 +162,22 @@ Result<IssuedSvid> Issuer::IssueDownstream(const IssueRequest& request) const {
   return issued;
 }
 
+Result<PreparedSvid> Issuer::PrepareOne(const IssueRequest& request) const {
+  Prepared prepared = Prepare({&request, 1});
+  auto& certificate = prepared.certificates.front();
+  if (certificate)
+    return PreparedSvid{std::move(prepared.authority), *std::move(certificate),
+                        std::move(prepared.records.front())};
+  refused_.Add();
+  return Fail(std::move(certificate).error());
+}
+
+Result<IssuedSvid> Issuer::Sign(const PreparedSvid& prepared) const {
+  Result<IssuedSvid> issued = SignOne(prepared.authority.get(), prepared.certificate);
+  (issued ? issued_ : refused_).Add();
+  return issued;
+}
+
 Result<IssuedSvid> Issuer::IssueOne(const IssueRequest& request) const {
   return std::move(Issue({&request, 1}).front());
 }

@@ -35,6 +35,13 @@ struct IssuedSvid {
   ca::Chain chain;  // leaf first, then upstream intermediates; no root
 };
 
+// Checked and laid out, to be recorded and signed.
+struct PreparedSvid {
+  std::shared_ptr<const ca::X509Authority> authority;
+  ca::PreparedCertificate certificate;
+  AuditRecord record;
+};
+
 struct IssuerSettings {
   std::chrono::seconds default_x509_svid_ttl{3600};
   std::chrono::seconds agent_ttl{3600};
@@ -70,6 +77,11 @@ class Issuer {
   using Done = std::function<void(std::vector<Result<IssuedSvid>>)>;
   void IssueLater(std::span<const IssueRequest> requests, Done done) const;
   Result<IssuedSvid> IssueOne(const IssueRequest& request) const;
+  // IssueOne() in its parts, for who makes the record durable together with something else: from
+  // within a Commit() of the store, Record() joins it. Sign() only what was recorded.
+  Result<PreparedSvid> PrepareOne(const IssueRequest& request) const;
+  Status Record(const PreparedSvid& prepared) const { return journal_.Append({prepared.record}); }
+  Result<IssuedSvid> Sign(const PreparedSvid& prepared) const;
   // The certificate of an authority below ours (a nested server's), named `request.id`, the trust
   // domain's own. DNS names and subject of the request are not taken. Fails as Issue() does.
   Result<IssuedSvid> IssueDownstream(const IssueRequest& request) const;

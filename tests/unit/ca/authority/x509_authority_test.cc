@@ -208,6 +208,18 @@ TEST_CASE("a root is signed only after it was linted and recorded") {
   CHECK(signer->signatures == 0);
 }
 
+TEST_CASE("a serial number reads the same before and after it is signed") {
+  const auto decimal = [](Bytes serial) {
+    IssuanceIntent intent;
+    intent.serial = std::move(serial);
+    return intent.SerialDecimal();
+  };
+  CHECK(decimal({0x01}) == "1");
+  CHECK(decimal({0x0a}) == "10");
+  CHECK(decimal({0x01, 0x00}) == "256");
+  CHECK(decimal(Bytes(20, 0xff)) == "1461501637330902918203684832716283019655932542975");
+}
+
 TEST_CASE("leaves are laid out byte for byte as OpenSSL lays them out") {
   OsRandom random;
   const auto signer = std::make_shared<CountingSigner>(KeyType::kEcP256);

@@ -269,6 +269,14 @@ TEST_CASE_METHOD(World, "attestation: a join token is spent with the node it let
   const auto joined = Begin("secret", "join_token");
   REQUIRE(joined.joined());
   CHECK_FALSE(joined.stream->sent.back().result().reattestable());
+  const auto leaf =
+      ca::Certificate::Parse(AsBytes(joined.stream->sent.back().result().svid().cert_chain(0)));
+  REQUIRE(leaf);
+  const auto node = registry->FindNode(*JoinTokenAgentId(kDomain, "secret"));
+  REQUIRE(node);
+  CHECK(node->serial == leaf->SerialDecimal());
+  CHECK(node->serial_expires_at == UnixSeconds(leaf->not_after()));
+  CHECK(node->new_serial.empty());
   CHECK(Begin("secret", "join_token").code() == grpc::INVALID_ARGUMENT);
   CHECK(registry->CountNodes({}) == 1);
 }

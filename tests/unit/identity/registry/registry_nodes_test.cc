@@ -178,6 +178,59 @@ TEST_CASE_METHOD(
   CHECK(registry->CountNodes({}) == 0);
 }
 
+TEST_CASE("registry over SQLite: attestations at the same moment are decided each by itself") {
+  const test::TempDir folder;
+  const Logger log = Logger::Null();
+  test::FakeClock clock;
+  test::FakeRandom random;
+  auto store = SqliteStore::Open(folder.File("signet.db"), Domain(), log);
+  REQUIRE(store);
+  auto loaded = Registry::Load(**store, Domain(), clock, random);
+  REQUIRE(loaded);
+  Registry& registry = **loaded;
+  constexpr int kThreads = 60;
+  for (int i = 0; i < kThreads; ++i) {  // of four kinds: good, unknown, expired, refused
+    if (i % 4 == 1) continue;
+    REQUIRE(
+        registry.AddJoinToken({"t" + std::to_string(i), i % 4 == 2 ? kNow - 1 : kNow + 60, ""}));
+  }
+  std::latch started(kThreads);
+  std::array<std::optional<Reason>, kThreads> refusals;
+  const auto attest = [&](int i) {
+    return registry.AttestWithToken(
+        "t" + std::to_string(i),
+        [i](const JoinToken&) -> Result<Node> {
+          if (i % 4 == 3) return Fail(Code::kPermissionDenied, kRefusedByTest);
+          return MakeNode(i);
+        },
+        Actor{i % 8 == 0 ? "one" : "another"});
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        started.arrive_and_wait();
+        const auto attested = attest(i);
+        if (!attested) refusals.at(static_cast<std::size_t>(i)) = attested.error().reason;
+        if (attested && (*attested)->id != MakeNode(i).id)
+          refusals.at(static_cast<std::size_t>(i)) = Reason{"another's"};
+      });
+    }
+  }
+  for (int i = 0; i < kThreads; ++i) {
+    const auto& refusal = refusals.at(static_cast<std::size_t>(i));
+    const std::optional<Reason> wanted[] = {std::nullopt, kTokenUnknown, kTokenExpired,
+                                            kRefusedByTest};
+    CHECK(refusal == wanted[i % 4]);
+    CHECK((registry.FindNode(MakeNode(i).id) != nullptr) == (i % 4 == 0));
+    // Used tokens and those of refused ones are spent, expired ones stay until they are pruned.
+    CHECK(attest(i).error().reason == (i % 4 == 2 ? kTokenExpired : kTokenUnknown));
+  }
+  const auto stored = (*store)->LoadNodes();
+  REQUIRE(stored);
+  CHECK(stored->size() == kThreads / 4);
+}
+
 TEST_CASE(
     "registry over SQLite: of 100 attestations with one token exactly one wins, its issuance with "
     "it") {
