@@ -21,6 +21,7 @@ struct Http2Options {
   std::size_t most_head = 0;  // bytes of a head that is sent; 0: nghttp2's own bound
   // Whether nghttp2 checks heads and lengths (RFC 9113, 8.1 to 8.3); if not, the session must.
   bool checks_messages = true;
+  nghttp2_mem* memory = nullptr;  // outlives the session; null: the allocator's
 };
 
 template <class Session>
@@ -40,9 +41,8 @@ struct Http2Callbacks {
       nghttp2_option_set_max_send_header_block_length(option, options.most_head);
     nghttp2_session_callbacks* callbacks = Make();
     nghttp2_session* made = nullptr;
-    const int failed = options.is_server
-                           ? nghttp2_session_server_new2(&made, callbacks, session, option)
-                           : nghttp2_session_client_new2(&made, callbacks, session, option);
+    const auto make = options.is_server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
+    const int failed = make(&made, callbacks, session, option, options.memory);
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
     CHECK_TRUE(failed == 0);

@@ -182,6 +182,7 @@ void RpcConnection::End(ConnectionEnd how) {
 
 void RpcConnection::CheckAlive(Duration silence, Duration patience) {
   const SteadyTime now = loop_.now();
+  session_.Rest();
   if (now - last_received_ < silence) return;
   if (!session_.ping_unanswered() || last_received_ > pinged_at_) {
     pinged_at_ = now;

@@ -19,6 +19,8 @@ namespace {
 constexpr std::int32_t kStreamWindow = 256 * 1024;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2
+// Of the frame buffer, which is page-aligned, so much is always in use.
+constexpr ssize_t kOnePage = 4000;
 constexpr double kBudget = 1000;
 constexpr double kBudgetPerSecond = 100;
 constexpr double kOversizedHead = 10;
@@ -294,7 +296,8 @@ RpcSession::RpcSession(RpcService& service, std::shared_ptr<const RpcPeer> peer,
       on_output_(std::move(on_output)),
       budget_(kBudget, kBudgetPerSecond, loop.now()),
       last_used_(loop.now()) {
-  session_ = Callbacks::Open(this, {.checks_messages = !limits_.any_authority});
+  session_ = Callbacks::Open(
+      this, {.checks_messages = !limits_.any_authority, .memory = memory_.handle()});
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
@@ -521,12 +524,21 @@ void RpcSession::OnFrameSent(const void* untyped) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
 }
 
+void RpcSession::Rest() {
+  if (!sent_much_ || !all_said_) return;
+  memory_.GiveBack();
+  sent_much_ = false;
+}
+
 void RpcSession::Produce(std::size_t most, std::string* out) {
+  all_said_ = false;
   while (!dead_ && out->size() < most) {
     const std::uint8_t* data = nullptr;
     const ssize_t count = nghttp2_session_mem_send(session_, &data);
     if (count < 0) return EndAll();
-    if (count == 0) break;
+    all_said_ = count == 0;
+    if (all_said_) break;
+    sent_much_ = sent_much_ || count > kOnePage;
     out->append(Callbacks::Text(data, static_cast<std::size_t>(count)));
   }
   for (const auto& stream : std::exchange(sent_, {})) {

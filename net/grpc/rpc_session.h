@@ -25,8 +25,7 @@
 #include "net/grpc/rpc.h"
 #include "net/grpc/rpc_mailbox.h"
 #include "net/http2_budget.h"
-
-struct nghttp2_session;
+#include "net/http2_memory.h"
 
 namespace signet::net {
 
@@ -150,6 +149,8 @@ class RpcSession {
   void Ping();
   bool ping_unanswered() const { return ping_unanswered_; }
   std::size_t calls() const { return streams_.size(); }
+  // Gives back memory that only sending needs, if everything was said. Now and then.
+  void Rest();
   // When the peer last did more than answer pings.
   SteadyTime last_used() const { return last_used_; }
   // Until when nothing more is to be received (RpcCall::HoldConnection()).
@@ -183,6 +184,7 @@ class RpcSession {
   const RpcLimits limits_;
   const EventLoop& loop_;
   const std::function<void()> on_output_;
+  Http2Memory memory_;
   nghttp2_session* session_ = nullptr;
   Http2Budget budget_;
   std::unordered_map<std::int32_t, std::shared_ptr<RpcStream>> streams_;
@@ -193,6 +195,8 @@ class RpcSession {
   SteadyTime held_until_{};
   bool ping_unanswered_ = false;
   bool greeted_ = false;
+  bool sent_much_ = false;  // since the last Rest()
+  bool all_said_ = false;   // by the last Produce()
   bool stopped_ = false;
   bool dead_ = false;
 };
