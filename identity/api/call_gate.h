@@ -21,7 +21,7 @@ namespace signet::identity {
 
 struct CallGateSettings {
   double calls_per_second = 600;  // 0: no limit
-  double burst = 1200;
+  double burst = 600;
   // Of calls that claim to renew what is about to end, those that go ahead of others' calls.
   double renewals_per_second = 2;
   double renewal_burst = 20;

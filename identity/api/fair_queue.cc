@@ -37,32 +37,49 @@ bool FairQueue::Push(Work work) {
   return true;
 }
 
-FairQueue::Lane& FairQueue::NextLane() {
-  if (renewals_.turns.empty()) return normal_;
-  if (normal_.turns.empty()) return renewals_;
-  if (renewals_in_row_ < kMostRenewalsInRow) return renewals_;
-  return normal_;
+std::list<std::string>::iterator FairQueue::Next(Lane* lane) {
+  return std::ranges::find_if(lane->turns, [&](const std::string& account) {
+    if (!lane->waiting.find(account)->second.front().is_heavy) return true;
+    const auto at_work = heavy_.find(account);
+    return at_work == heavy_.end() || at_work->second < limits_.heavy_at_once;
+  });
 }
 
-Work FairQueue::Pop() {
-  CHECK_TRUE(size_ > 0);
-  Lane& lane = NextLane();
-  renewals_in_row_ = &lane == &renewals_ ? renewals_in_row_ + 1 : 0;
-  const auto waiting = lane.waiting.find(lane.turns.front());
+std::optional<Work> FairQueue::Pop() {
+  const bool enough = renewals_in_row_ >= kMostRenewalsInRow;
+  for (Lane* const lane : {enough ? &normal_ : &renewals_, enough ? &renewals_ : &normal_}) {
+    const auto turn = Next(lane);
+    if (turn == lane->turns.end()) continue;
+    renewals_in_row_ = lane == &renewals_ ? renewals_in_row_ + 1 : 0;
+    return Take(lane, turn);
+  }
+  return std::nullopt;
+}
+
+Work FairQueue::Take(Lane* lane, std::list<std::string>::iterator turn) {
+  const auto waiting = lane->waiting.find(*turn);
   Work work = std::move(waiting->second.front());
   waiting->second.pop_front();
   if (waiting->second.empty()) {
-    lane.waiting.erase(waiting);
-    lane.turns.pop_front();
+    lane->waiting.erase(waiting);
+    lane->turns.erase(turn);
   } else {
-    lane.turns.splice(lane.turns.end(), lane.turns, lane.turns.begin());
+    lane->turns.splice(lane->turns.end(), lane->turns, turn);
   }
   const auto share = shares_.find(work.account);
   share->second.bytes -= work.bytes;
   if (--share->second.pieces == 0) shares_.erase(share);
   --size_;
   bytes_ -= work.bytes;
+  if (work.is_heavy) ++heavy_[work.account];
   return work;
+}
+
+void FairQueue::Done(const Work& work) {
+  if (!work.is_heavy) return;
+  const auto at_work = heavy_.find(work.account);
+  CHECK_TRUE(at_work != heavy_.end());
+  if (--at_work->second == 0) heavy_.erase(at_work);
 }
 
 }  // namespace signet::identity

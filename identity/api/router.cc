@@ -103,6 +103,7 @@ class UnaryCall final : public net::RpcHandler, public std::enable_shared_from_t
       return Handle();
     Work work{.account = admission_.caller->Account(),
               .urgency = admission_.urgency,
+              .is_heavy = admission_.in_turn,
               .bytes = request_.size(),
               .run = [self = shared_from_this()] { self->Handle(); }};
     if (!router_.workers_.Submit(std::move(work))) Reply({router_.Busy(), {}});
@@ -192,6 +193,7 @@ class ServedStream final : public StreamCall,
   void Submit(std::size_t bytes, std::function<void()> run) {
     Work work{.account = admission_.caller->Account(),
               .urgency = admission_.urgency,
+              .is_heavy = admission_.in_turn,
               .bytes = bytes,
               .run = std::move(run)};
     if (!router_.workers_.Submit(std::move(work))) End(router_.Busy());

@@ -31,15 +31,23 @@ std::size_t WorkerPool::queued() const {
 }
 
 void WorkerPool::Run() {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    Work work;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) return;
+    std::optional<Work> work;
+    wake_.wait(lock, [&] {
       work = queue_.Pop();
-    }
-    work.run();
+      return work || (stopping_ && queue_.empty());
+    });
+    if (!work) return;
+    lock.unlock();
+    work->run();
+    work->run = nullptr;  // what it kept alive may take locks as it goes
+    lock.lock();
+    queue_.Done(*work);
+    if (stopping_)
+      wake_.notify_all();
+    else if (work->is_heavy)
+      wake_.notify_one();  // the account's next piece may have waited for this
   }
 }
 

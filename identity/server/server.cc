@@ -238,8 +238,9 @@ void Server::State::MakeApi() {
   signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   jwt_signing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
   publishing = std::make_unique<RateLimiter>(config.limit_signing ? kSigningRate : 0, clock);
-  workers = std::make_unique<WorkerPool>(WorkerCount(config.limits),
-                                         QueueLimits::Of(config.limits.queued_calls));
+  QueueLimits queue = QueueLimits::Of(config.limits.queued_calls);
+  queue.heavy_at_once = std::max<std::size_t>(1, WorkerCount(config.limits) / 4);
+  workers = std::make_unique<WorkerPool>(WorkerCount(config.limits), queue);
   CallGateSettings calls;
   if (!config.limit_calls) calls.calls_per_second = 0;
   gate = std::make_unique<CallGate>(calls, clock, random);

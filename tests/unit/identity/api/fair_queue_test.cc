@@ -12,7 +12,7 @@ Work Of(const std::string& account, Urgency urgency = Urgency::kNormal, std::siz
 // Whose work is taken, in the order it is.
 std::string TakeAll(FairQueue* queue) {
   std::string order;
-  while (!queue->empty()) order += queue->Pop().account;
+  while (const auto work = queue->Pop()) order += work->account;
   return order;
 }
 
@@ -31,7 +31,7 @@ TEST_CASE("fair queue: what one account asked for is done in that order") {
   for (int i = 0; i < 5; ++i)
     REQUIRE(queue.Push({.account = "a", .run = [&done, i] { done.push_back(i); }}));
   REQUIRE(queue.Push(Of("b")));
-  while (!queue.empty()) queue.Pop().run();
+  while (const auto work = queue.Pop()) work->run();
   CHECK(done == std::vector<int>{0, 1, 2, 3, 4});
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("fair queue: the bound on one leaves room for others, the bound on all
   CHECK(queue.Push(Of("a")));
   CHECK_FALSE(queue.Push(Of("b")));
   CHECK(queue.size() == 4);
-  queue.Pop();
+  CHECK(queue.Pop());
   CHECK(queue.Push(Of("h")));
 }
 
@@ -68,6 +68,30 @@ TEST_CASE("fair queue: bytes are bounded too, for each and for all; one large pi
   CHECK(queue.Push(Of("c", Urgency::kNormal, 0)));
   TakeAll(&queue);
   CHECK(queue.Push(Of("a", Urgency::kNormal, 1000)));
+}
+
+TEST_CASE("fair queue: of one who asks for much a few pieces are done at once, others pass") {
+  FairQueue queue{{.heavy_at_once = 2}};
+  const auto heavy = [&](Urgency urgency) {
+    Work work = Of("h", urgency);
+    work.is_heavy = true;
+    return queue.Push(std::move(work));
+  };
+  for (int i = 0; i < 3; ++i) REQUIRE(heavy(Urgency::kNormal));
+  const auto first = queue.Pop();
+  REQUIRE(heavy(Urgency::kRenewal));
+  REQUIRE(queue.Pop());
+  CHECK_FALSE(queue.Pop());
+  CHECK_FALSE(queue.empty());
+  REQUIRE(queue.Push(Of("a")));
+  const auto other = queue.Pop();
+  REQUIRE(other);
+  CHECK(other->account == "a");
+  queue.Done(*other);
+  CHECK_FALSE(queue.Pop());
+  queue.Done(*first);
+  CHECK(queue.Pop());
+  CHECK_FALSE(queue.Pop());
 }
 
 TEST_CASE("fair queue: one caller's share of the default is what one connection may ask for") {

@@ -46,6 +46,26 @@ TEST_CASE("worker pool: a full queue refuses, and takes again when there is room
   CHECK(pool.Submit({.account = "a", .run = [] {}}));
 }
 
+TEST_CASE("worker pool: heavy work is done to its end too, also when the pool ends") {
+  std::atomic<int> ran = 0, at_once = 0, most = 0;
+  {
+    WorkerPool pool(8, {.heavy_at_once = 2});
+    for (int i = 0; i < 200; ++i) {
+      REQUIRE(pool.Submit({.account = "a", .is_heavy = true, .run = [&] {
+                             const int now = ++at_once;
+                             int seen = most;
+                             while (seen < now && !most.compare_exchange_weak(seen, now)) {
+                             }
+                             std::this_thread::yield();
+                             --at_once;
+                             ++ran;
+                           }}));
+    }
+  }
+  CHECK(ran == 200);
+  CHECK(most <= 2);
+}
+
 TEST_CASE("rate limit: a second's worth at once, then as time passes") {
   test::FakeClock clock;
   RateLimiter limiter(500, clock);
