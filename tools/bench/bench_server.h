@@ -48,6 +48,8 @@ class BenchServer {
     child_.emplace(std::vector<std::string>{bin_ + "/signet-server", "run", "--config",
                                             folder_ + "/server.yaml"},
                    folder_ + "/log");
+    for (int i = 0; i < 12 && !AwaitFile(folder_ + "/admin.sock"); ++i) {  // a million entries
+    }
     MustAppear(folder_ + "/admin.sock");
     admin_ = std::make_unique<Admin>(folder_ + "/admin.sock");
   }

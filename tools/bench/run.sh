@@ -19,6 +19,10 @@ section "A compromised authority replaced: 10,000 SVIDs on two agents, 200 conne
 "$BIN/bench_rotation"
 section "Registry of 100,000 entries over SQLite"
 "$BIN/bench_registry"
+section "Entries over real connections: creating, starting with them, agents that poll"
+"$BIN/bench_entries" --entries 30000
+section "One hostile agent beside twenty well-behaved ones"
+"$BIN/bench_overload"
 section "Handshakes and records, both ends in one process"
 "$BIN/bench_handshake" --seconds 2
 section "100 rotations under 2,000 requests/s"
