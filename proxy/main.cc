@@ -143,6 +143,12 @@ int main(int argc, char** argv) {
   int ready_seconds = 60;
   exec->add_option("--ready-within", ready_seconds, "Seconds to wait for an identity (60)")
       ->check(CLI::Range(1, 86400));
+  for (CLI::App* command : {run, exec})
+    command->add_flag(
+        "--inspectable", options.inspectable,
+        "Let processes of the same user look into this one: an agent that is neither "
+        "root nor has CAP_SYS_PTRACE needs it to see unix:path. They can read its key "
+        "then, too");
   CLI::App* validate =
       app.add_subcommand("validate", "Check a configuration and say what is wrong");
   CLI::App* version = app.add_subcommand("version", "Print the version");

@@ -46,8 +46,11 @@ sigset_t Signals() {
 
 // As many descriptors as the system grants. No core and no debugger: they would hold the private
 // key. (RLIMIT_CORE alone does not keep a core from a program that the system hands cores to.)
-void SetProcessLimits(const LimitsConfig& limits, const Logger& log) {
-  ::prctl(PR_SET_DUMPABLE, 0);
+void SetProcessLimits(const LimitsConfig& limits, bool inspectable, const Logger& log) {
+  if (inspectable)
+    log.Warn("other processes of this user can read its memory and key (--inspectable)");
+  else
+    ::prctl(PR_SET_DUMPABLE, 0);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   rlimit files{};
@@ -338,7 +341,7 @@ Result<int> Run(const RunOptions& options, std::shared_ptr<const ProxyConfig> co
   const Logger log("signet-proxy", config->log_level, config->log_format);
   const SystemClock clock;
   Metrics metrics;
-  SetProcessLimits(config->limits, log);
+  SetProcessLimits(config->limits, options.inspectable, log);
   SIGNET_TRY(const std::unique_ptr<net::EventLoop> loop, net::EventLoop::Create(clock));
   Program program(options, log, clock, *loop, metrics);
   log.Info("starting", {{"version", SIGNET_VERSION}, {"config", options.config_path}});

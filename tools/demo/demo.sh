@@ -89,6 +89,9 @@ spawn_as() { # spawn_as WHO NAME PROGRAM ARGUMENTS…
     spawn "$name" "$STATE/$who-$(basename "$program")" "$@"
   fi
 }
+# An agent without root's rights sees another process's executable only where that one allows it.
+INSPECTABLE=()
+[ "$ROOT" = yes ] || INSPECTABLE=(--inspectable)
 selector_of() { # the kernel fact that tells this caller apart
   if [ "$ROOT" = yes ]; then echo "unix:uid:${USER_OF[$1]}"; else echo "unix:path:$STATE/$1-signet-proxy"; fi
 }
@@ -226,9 +229,9 @@ main() {
 
   step "Two services and their proxies; the backend is nginx, which knows nothing of certificates"
   spawn nginx nginx -c "$STATE/nginx/nginx.conf" -p "$STATE/nginx"
-  spawn_as backend backend-proxy "$BIN/signet-proxy" run --config "$STATE/backend-proxy.yaml"
-  spawn_as frontend frontend-proxy "$BIN/signet-proxy" run --config "$STATE/frontend-proxy.yaml"
-  spawn_as intruder intruder-proxy "$BIN/signet-proxy" run --config "$STATE/intruder-proxy.yaml"
+  spawn_as backend backend-proxy "$BIN/signet-proxy" run "${INSPECTABLE[@]}" --config "$STATE/backend-proxy.yaml"
+  spawn_as frontend frontend-proxy "$BIN/signet-proxy" run "${INSPECTABLE[@]}" --config "$STATE/frontend-proxy.yaml"
+  spawn_as intruder intruder-proxy "$BIN/signet-proxy" run "${INSPECTABLE[@]}" --config "$STATE/intruder-proxy.yaml"
   wait_for 15 get "$OUT_PORT" || { tail -n 20 "$STATE"/*-proxy.log; die "no answer through the proxies"; }
   check "curl -> frontend's proxy ==mTLS==> backend's proxy -> nginx: $(get "$OUT_PORT")" test "$(get "$OUT_PORT")" = "hello from the backend"
   signet x509 mint --spiffe-id "spiffe://$TRUST_DOMAIN/frontend" --ttl 10m --write "$STATE/probe" > /dev/null
