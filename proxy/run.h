@@ -22,8 +22,8 @@ struct RunOptions {
   std::string endpoint_socket;  // SPIFFE_ENDPOINT_SOCKET, for reloads
   ServiceManager manager;
   ProgramImage image;
-  bool inspectable = false;  // other processes of its user may look into this one
-  std::vector<std::string> application;             // empty: none
+  bool inspectable = false;              // other processes of its user may look into this one
+  std::vector<std::string> application;  // empty: none
   Duration ready_within = std::chrono::minutes(1);  // or the application is not started
 };
 
