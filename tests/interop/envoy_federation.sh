@@ -64,11 +64,13 @@ envoy_updates() { # NAME
 # The federated domain signs by a new authority, as its operator does it: published first, fetched
 # by who trusts it, then used.
 rotate_federated_authority() { # ENTRY
-  local admin=${domain_admin[other.test]} next before
+  local admin=${domain_admin[other.test]} next before trusting
   before=$(envoy_updates envoy-client)
   spire_cli "$admin" localauthority x509 prepare >/dev/null || return 1
   next=$(spire_cli "$admin" localauthority x509 show -output json | jq -r .prepared.authority_id)
-  signet_ctl "${domain_admin[example.org]}" federation refresh other.test >/dev/null || return 1
+  for trusting in example.org third.test; do
+    signet_ctl "${domain_admin[$trusting]}" federation refresh other.test >/dev/null || return 1
+  done
   wait_for "(( \$(envoy_updates envoy-client) > $before ))" "$patience" || return 1
   spire_cli "$admin" localauthority x509 activate -authorityID "$next" >/dev/null || return 1
   signet_server_socket=$admin rotate envoy-server "$1" "next-authority"
@@ -131,8 +133,6 @@ check_third_domain() { # PROGRAM INNER_PORT BACKEND SERVER_ENTRY
   outside=$(free_port)
   inside=$(free_port)
   server=$(free_port)
-  # It knows the authority the server's certificate is of by now.
-  signet_ctl "${domain_admin[third.test]}" federation refresh other.test >/dev/null
   start_envoy_client envoy-third third.test "$1" "$outside" "127.0.0.1:$2" spiffe://other.test/server
   start_envoy_server envoy-third-server third.test "$1" "$server" "$3"
   start_envoy_client envoy-astray example.org "$1" "$inside" "127.0.0.1:$server" spiffe://third.test/client
