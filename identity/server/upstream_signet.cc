@@ -78,16 +78,23 @@ void SignetUpstream::Run() {
 }
 
 Duration SignetUpstream::Ask() {
-  auto answer = peer_->FetchTrust();
+  const auto answer = peer_->FetchTrust();
   HeldSource held;
   {
     const std::lock_guard lock(mutex_);
     held = held_;
   }
-  if (answer && held) {
-    if (const Status told = peer_->ReportHeld(held()); !told) answer = Fail(told.error());
-  }
+  if (answer && held) Report(held());
   return NoteAnswer(answer);
+}
+
+// What was heard counts, whatever becomes of what is told.
+void SignetUpstream::Report(const std::vector<std::string>& held) {
+  const Status told = peer_->ReportHeld(held);
+  if (!told && told_)
+    parts_.log.Warn("the authority above does not take what is held here; its rotations may wait",
+                    {{"server", name_}, {"error", told.error().Message()}});
+  told_ = told.has_value();
 }
 
 void SignetUpstream::SetHeldSource(HeldSource source) {

@@ -59,6 +59,7 @@ class SignetUpstream final : public UpstreamAuthority {
   void Run();
   // Answers how long to wait for the next turn.
   Duration Ask();
+  void Report(const std::vector<std::string>& held);
   Duration NoteAnswer(const Result<UpstreamTrust>& answer);
   Status CheckGrant(const UpstreamPeer::Grant& grant, const Request& request,
                     const ca::X509Authority::RecordIntent& record) const;
@@ -72,6 +73,8 @@ class SignetUpstream final : public UpstreamAuthority {
   Counter& failures_;
   Counter& grants_;
   Gauge& answered_at_;
+
+  bool told_ = true;  // the last report was taken; of who asks only
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;

@@ -61,7 +61,9 @@ class PeerAbove final : public UpstreamPeer {
     return trust_.jwt;
   }
   Status ReportHeld(const std::vector<std::string>& authorities) override {
-    Change([&] { held_below_ = authorities; });
+    const std::lock_guard lock(mutex_);
+    if (refuses_reports_) return Fail(Code::kResourceExhausted, kUpstreamAnswered, "no reports");
+    held_below_ = authorities;
     return {};
   }
   std::vector<std::string> held_below() {
@@ -111,6 +113,9 @@ class PeerAbove final : public UpstreamPeer {
   void ComeBack() {
     Change([&] { trouble_.reset(); });
   }
+  void RefuseReports() {
+    Change([&] { refuses_reports_ = true; });
+  }
   void RefuseKeys(bool yes) {
     Change([&] { refuses_keys_ = yes; });
   }
@@ -145,6 +150,7 @@ class PeerAbove final : public UpstreamPeer {
   std::optional<ca::PublicKey> foreign_key_;
   std::optional<Error> trouble_;
   bool refuses_keys_ = false;
+  bool refuses_reports_ = false;
   std::size_t asked_ = 0;
   std::vector<std::string> held_below_;
 };
@@ -354,6 +360,18 @@ TEST_CASE("the server above is told which of its roots everybody below holds, an
   CHECK(told(second));
   CHECK(std::ranges::count(w.above->held_below(), "another") == 0);
   w.upstream->Stop();
+}
+
+TEST_CASE("a server above that takes no report is heard all the same") {
+  World w;
+  REQUIRE(w.Start());
+  w.above->RefuseReports();
+  w.upstream->SetHeldSource([] { return std::vector<std::string>{"any"}; });
+  w.Hear();
+  const auto second = w.above->AddRoot();
+  REQUIRE(w.HearAndTick());
+  CHECK(w.Held(second) != nullptr);
+  CHECK(w.upstream->Problems().empty());
 }
 
 TEST_CASE("what an administrator appended stays, whatever the server above holds") {
